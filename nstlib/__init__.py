@@ -1,0 +1,21 @@
+"""Neural style transfer at any size: ``nstlib.stylize(content, style)`` returns a picture."""
+
+from .errors import InputError
+from .features import Backbone, load_backbone
+from .images import load_image, read_settings, save_image
+from .moments import Moments
+from .transfer import Diverged, StyleTransfer, stylize
+
+__all__ = [
+    "Backbone",
+    "Diverged",
+    "InputError",
+    "Moments",
+    "StyleTransfer",
+    "load_backbone",
+    "load_image",
+    "read_settings",
+    "save_image",
+    "stylize",
+]
+__version__ = "0.1.0"

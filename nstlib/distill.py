@@ -1,0 +1,363 @@
+"""Train the compact network: a VGG-19 with a quarter of the channels that sees style as VGG-19 does.
+
+The student is trained from scratch on four losses, summed over the teacher's layers:
+
+1. *Linear embedding* (Wang et al., CVPR 2020): a 1x1 convolution maps the student's features to the teacher's.
+2. *Moments*: the Gram matrices of the embedded features equal the teacher's, for these are what style is.
+3. *Distances*: two pictures are as far apart in normalised Gram distance for the student as for the teacher,
+   so that a style loss means the same with either network. The embedding is not involved here: what is
+   compared is what style transfer will use.
+4. *Gradients*: the picture's gradient of the style loss points where the teacher's points. This is what
+   an optimised picture follows, and it is the one loss that looks at the backward pass.
+"""
+
+import argparse
+import random
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torchvision.transforms import v2
+
+from .errors import InputError
+from .features import ARCHITECTURES, Backbone, load_backbone
+from .moments import Moments
+
+STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+
+
+class Teacher(nn.Module):
+    """One or more frozen networks that together give the feature maps to imitate.
+
+    Args:
+        parts: sequence of ``(backbone, layers, maps)``: the layers to take from this backbone, and a
+            ``{layer: (weight, bias)}`` of 1x1 convolutions to apply to them (may be empty).
+    """
+
+    def __init__(self, *parts):
+        super().__init__()
+        self.backbones = nn.ModuleList(backbone for backbone, _, _ in parts)
+        self.parts = parts
+        self.layers = tuple(layer for _, layers, _ in parts for layer in layers)
+
+    def forward(self, image, layers=None):
+        """Feature maps by layer name, float32, from RGB in [0, 1] of shape (N, 3, H, W)."""
+        result = {}
+        for backbone, own, maps in self.parts:
+            wanted = [layer for layer in own if layers is None or layer in layers]
+            for layer, x in (backbone(image, wanted) if wanted else {}).items():
+                x = x.float()
+                result[layer] = F.conv2d(x, *maps[layer]) if layer in maps else x
+        return result
+
+    @classmethod
+    def vgg19(cls, layers=(*STYLE_LAYERS, "relu1_2", "relu2_2", "relu3_4", "relu4_2"), dtype=torch.float32):
+        """torchvision's VGG-19 as the only teacher."""
+        return cls((load_backbone("vgg19").to(dtype), layers, {}))
+
+    @classmethod
+    def from_files(cls, vgg19, distilled, dtype=torch.float32):
+        """The real VGG-19 up to relu3_1 and, above it, the 16x distilled encoder of Wang et al. (2020).
+
+        Args:
+            vgg19: weights file that holds at least conv1_1 ... conv3_1 with torchvision's names.
+            distilled: the encoder's file; its ``aux`` maps turn relu4_1 and relu5_1 into VGG-19's 512 channels.
+        """
+        lower = load_backbone("vgg19", deepest="relu3_1", weights=vgg19)
+        upper, maps = load_distilled(distilled)
+        return cls(
+            (lower.to(dtype), ("relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1"), {}),
+            (upper, ("relu3_4", "relu4_1", "relu4_2", "relu4_4", "relu5_1"), {k: maps[k] for k in ("relu4_1", "relu5_1")}),
+        )
+
+
+def load_distilled(path):
+    """The 16x distilled encoder of Wang et al. (CVPR 2020) and its maps to VGG-19's channels.
+
+    Returns:
+        ``(backbone, {layer: (weight, bias)})``. The encoder's first 1x1 convolution, which turns RGB into
+        BGR minus a mean, is folded into conv1_1; that is exact because its padding is reflection.
+    """
+    state = load_file(path)
+    backbone = Backbone(ARCHITECTURES["compact"], padding="reflect", inner_padding="reflect", deepest="relu5_1")
+    backbone.mean.zero_()
+    backbone.std.fill_(1)
+    first, shift = state["conv11.weight"], state["conv0.bias"]
+    state["conv11.weight"] = torch.einsum("oihw,ij->ojhw", first, state["conv0.weight"][:, :, 0, 0])
+    state["conv11.bias"] = state["conv11.bias"] + torch.einsum("oihw,i->o", first, shift)
+    names = {name: f"conv{name[4]}{name[6]}" for name in backbone.convs}
+    backbone.convs.load_state_dict({f"{k}.{p}": state[f"{v}.{p}"] for k, v in names.items() for p in ("weight", "bias")})
+    maps = {f"relu{b}_1": (state[f"conv{b}1_aux.weight"], state[f"conv{b}1_aux.bias"]) for b in range(1, 6)}
+    return backbone.eval().requires_grad_(False), maps
+
+
+class Crops:
+    """Endless random crops of pictures in folders, strongly varied in scale, colour and texture.
+
+    Args:
+        folders: folders with pictures.
+        size: side of the square crops in pixels.
+        keep: predicate on a path; pictures it refuses are left for the evaluation.
+
+    Raises:
+        InputError: no pictures found.
+    """
+
+    def __init__(self, folders, size, keep=lambda path: True):
+        paths = sorted(p for folder in folders for p in Path(folder).iterdir() if p.suffix.lower() in SUFFIXES and keep(p))
+        if not paths:
+            raise InputError(f"no pictures ({', '.join(SUFFIXES)}) in {', '.join(map(str, folders))}")
+        self.pictures = [torch.from_numpy(np.array(Image.open(p).convert("RGB"))).permute(2, 0, 1) for p in paths]
+        self.geometry = v2.Compose(
+            [
+                v2.RandomResizedCrop(size, scale=(0.03, 1), ratio=(0.8, 1.25), antialias=True),
+                v2.RandomHorizontalFlip(),
+                v2.RandomVerticalFlip(0.2),
+                v2.ToDtype(torch.float32, scale=True),
+            ]
+        )
+        self.colour = v2.Compose(
+            [
+                v2.RandomApply([v2.ColorJitter(0.4, 0.4, 0.6, 0.5)], 0.7),
+                v2.RandomInvert(0.05),
+                v2.RandomPosterize(3, 0.1),
+                v2.RandomApply([v2.RandomAdjustSharpness(4, 1)], 0.3),
+                v2.RandomGrayscale(0.05),
+            ]
+        )
+
+    def one(self):
+        """A crop, shape (3, size, size), RGB in [0, 1]."""
+        crop = self.geometry(random.choice(self.pictures))
+        if random.random() < 0.15:  # a blend of two, which no photograph shows but a half-stylised picture does
+            crop = torch.lerp(crop, self.geometry(random.choice(self.pictures)), random.random())
+        crop = self.colour((crop * 255).byte()).float() / 255
+        if random.random() < 0.3:  # optimised pictures are noisy on the way
+            crop = crop + torch.randn_like(crop) * random.uniform(0, 0.15)
+        return crop.clamp(0, 1)
+
+    def batch(self, n):
+        """``n`` crops, shape (n, 3, size, size)."""
+        return torch.stack([self.one() for _ in range(n)]).contiguous(memory_format=torch.channels_last)
+
+
+def embedded_gram(moments, embedding):
+    """Gram matrices, shape (N, C', C'), of ``embedding(f)`` from the moments of ``f``; no map is needed."""
+    a, b = embedding.weight.flatten(1), embedding.bias[:, None]
+    crossed = a @ moments.mean @ b.T
+    return a @ moments.gram @ a.T + crossed + crossed.mT + b @ b.T
+
+
+def gram_distance(grams):
+    """Normalised distances ``|G_i - G_j|_F / |G_j|_F`` of all pairs i != j in a batch of shape (N, C, C)."""
+    g = grams.flatten(1)
+    inner = g @ g.T
+    squares = inner.diagonal()
+    distance = (squares[:, None] + squares[None, :] - 2 * inner) / squares[None, :]
+    off_diagonal = ~torch.eye(len(g), dtype=torch.bool, device=g.device)
+    return distance[off_diagonal].clamp_min(1e-6).sqrt()
+
+
+def style_gradient(network, image, target, layers, create_graph=False):
+    """Gradients with respect to ``image`` of the normalised Gram loss towards ``target``, one per layer.
+
+    Args:
+        network: callable ``(image, layers) -> {layer: map}``.
+        image, target: shape (N, 3, H, W); the i-th picture is pulled to the i-th target.
+
+    Returns:
+        List of tensors of the shape of ``image``.
+    """
+    with torch.no_grad():
+        goals = {layer: Moments.of(x).gram for layer, x in network(target, layers).items()}
+    image = image.detach().requires_grad_()
+    with torch.enable_grad():
+        maps = network(image, layers)
+        losses = [
+            ((Moments.of(maps[layer]).gram - goals[layer]).square().sum((1, 2)) / goals[layer].square().sum((1, 2))).sum()
+            for layer in layers
+        ]
+        return [torch.autograd.grad(loss, image, create_graph=create_graph, retain_graph=True)[0] for loss in losses]
+
+
+@dataclass
+class Progress:
+    """One training step: its number and the parts of its loss, ``{name: float}``."""
+
+    step: int
+    losses: dict
+    seconds: float
+
+
+class Distillation:
+    """Train a compact network from scratch; iterate over it for one :class:`Progress` per step.
+
+    Args:
+        teacher: :class:`Teacher`.
+        crops: :class:`Crops`.
+        steps: length of the training; the learning rate follows one cosine over it.
+        batch_size: crops per step.
+        learning_rate: peak of the cosine.
+        gradient_every: the gradient loss, which is the dearest, is taken every so many steps.
+        seed: seeds weights and crops.
+        checkpoint: file to save the whole state to every ``save_every`` steps, and to resume from if it exists.
+    """
+
+    def __init__(
+        self, teacher, crops, *, steps=20_000, batch_size=8, learning_rate=2e-3,
+        gradient_every=2, seed=0, checkpoint=None, save_every=500,
+    ):  # fmt: skip
+        random.seed(seed)
+        torch.manual_seed(seed)
+        self.teacher, self.crops, self.steps, self.batch_size = teacher, crops, steps, batch_size
+        self.gradient_every, self.checkpoint, self.save_every = gradient_every, checkpoint, save_every
+        self.student = Backbone(ARCHITECTURES["compact"], deepest="relu5_1")
+        for conv in self.student.convs.values():
+            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+            nn.init.zeros_(conv.bias)
+        with torch.no_grad():
+            example = teacher(crops.batch(2))
+            widths = {layer: x.shape[1] for layer, x in self.student(crops.batch(2), teacher.layers).items()}
+        self.embeddings = nn.ModuleDict({layer: nn.Conv2d(widths[layer], example[layer].shape[1], 1) for layer in teacher.layers})
+        parameters = [*self.student.parameters(), *self.embeddings.parameters()]
+        self.optimizer = torch.optim.Adam(parameters, betas=(0.9, 0.99))
+        warmup = min(200, steps // 10)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer,
+            lambda i: min((i + 1) / (warmup + 1), 0.5 * (1 + np.cos(np.pi * min(i / steps, 1))) + 0.002),
+        )
+        for group in self.optimizer.param_groups:
+            group["initial_lr"] = learning_rate
+        self.schedule.base_lrs = [learning_rate]
+        self.averaged = torch.optim.swa_utils.AveragedModel(
+            self.student, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995)
+        )
+        self.step = 0
+        if checkpoint and Path(checkpoint).exists():
+            self._resume()
+
+    def __iter__(self):
+        while self.step < self.steps:
+            started = time.monotonic()
+            losses = self._losses()
+            total = sum(losses.values())
+            self.optimizer.zero_grad(set_to_none=True)
+            total.backward()
+            nn.utils.clip_grad_norm_([*self.student.parameters(), *self.embeddings.parameters()], 5)
+            self.optimizer.step()
+            self.schedule.step()
+            self.averaged.update_parameters(self.student)
+            self.step += 1
+            if self.checkpoint and (self.step % self.save_every == 0 or self.step == self.steps):
+                self._save()
+            yield Progress(self.step, {k: v.item() for k, v in losses.items()}, time.monotonic() - started)
+
+    def _losses(self):
+        images = self.crops.batch(self.batch_size)
+        with torch.no_grad():
+            goals = self.teacher(images)
+        maps = self.student(images, self.teacher.layers)
+        losses = dict.fromkeys(("embedding", "moments", "distances", "gradients"), torch.zeros(()))
+        for layer, goal in goals.items():
+            embedding = self.embeddings[layer]
+            stride = max(1, goal.shape[-1] // 64)  # neighbouring pixels say the same; no need to embed them all
+            few = goal[..., ::stride, ::stride]
+            error = (embedding(maps[layer][..., ::stride, ::stride]) - few).square().sum() / few.square().sum()
+            losses["embedding"] = losses["embedding"] + error
+            if layer in STYLE_LAYERS:
+                own, theirs = Moments.of(maps[layer]), Moments.of(goal).gram
+                error = (embedded_gram(own, embedding) - theirs).square().sum((1, 2)) / theirs.square().sum((1, 2))
+                losses["moments"] = losses["moments"] + error.mean()
+                distances = gram_distance(own.gram).log(), gram_distance(theirs).log()
+                losses["distances"] = losses["distances"] + F.smooth_l1_loss(*distances)
+        if self.step % self.gradient_every == 0:
+            half = self.batch_size // 2
+            layers = random.sample(STYLE_LAYERS, 2)
+            theirs = style_gradient(self.teacher, images[:half], images[half:], layers)
+            mine = style_gradient(self.student, images[:half], images[half:], layers, create_graph=True)
+            for a, b in zip(mine, theirs, strict=True):
+                losses["gradients"] = losses["gradients"] + (1 - F.cosine_similarity(a.flatten(1), b.flatten(1))).mean()
+        return losses
+
+    def export(self, path, description):
+        """Write the averaged student as half-precision safetensors with ``{str: str}`` metadata."""
+        state = self.averaged.module.convs.state_dict()
+        save_file({key: value.half().contiguous() for key, value in state.items()}, path, metadata=description)
+
+    def _save(self):
+        state = {
+            "step": self.step, "student": self.student.state_dict(), "embeddings": self.embeddings.state_dict(),
+            "averaged": self.averaged.state_dict(), "optimizer": self.optimizer.state_dict(),
+            "schedule": {"last_epoch": self.schedule.last_epoch}, "torch_rng": torch.get_rng_state(),
+            "python_rng": random.getstate(),
+        }  # fmt: skip
+        temporary = Path(f"{self.checkpoint}.tmp")
+        torch.save(state, temporary)
+        temporary.replace(self.checkpoint)
+
+    def _resume(self):
+        state = torch.load(self.checkpoint, weights_only=True)
+        self.step = state["step"]
+        self.student.load_state_dict(state["student"])
+        self.embeddings.load_state_dict(state["embeddings"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.last_epoch = state["schedule"]["last_epoch"]
+        torch.set_rng_state(state["torch_rng"])
+        random.setstate(state["python_rng"])
+
+
+def main(arguments=None):
+    """``python -m nstlib.distill FOLDER ... -o compact.safetensors``"""
+    parser = argparse.ArgumentParser(prog="python -m nstlib.distill", description="Train the compact network.")
+    parser.add_argument("folders", nargs="+", help="folders with pictures to train on")
+    parser.add_argument("-o", "--output", default="compact.safetensors")
+    parser.add_argument("--vgg19", help="VGG-19 weights file; without it torchvision's are fetched")
+    parser.add_argument("--distilled", help="16x distilled encoder, the teacher above relu3_1")
+    parser.add_argument("--hold-out", nargs="*", default=[], help="file names left for the evaluation")
+    parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--crop", type=int, default=128)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of the teacher")
+    parser.add_argument("--checkpoint", default="distill.pt")
+    parser.add_argument("--log", default="distill.csv")
+    parser.add_argument("--threads", type=int)
+    options = parser.parse_args(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    dtype = getattr(torch, options.precision)
+    if options.distilled:
+        teacher = Teacher.from_files(options.vgg19, options.distilled, dtype)
+        sources = "VGG-19 (Simonyan & Zisserman, CC BY 4.0); Collaborative Distillation 16x (Wang et al. 2020, MIT)"
+    else:
+        teacher, sources = Teacher.vgg19(dtype=dtype), "VGG-19 (Simonyan & Zisserman, CC BY 4.0)"
+    crops = Crops(options.folders, options.crop, keep=lambda path: path.name not in options.hold_out)
+    training = Distillation(
+        teacher, crops, steps=options.steps, batch_size=options.batch_size,
+        learning_rate=options.learning_rate, checkpoint=options.checkpoint,
+    )  # fmt: skip
+    names = ("embedding", "moments", "distances", "gradients")
+    smooth = {}
+    with open(options.log, "a") as log:
+        for progress in training:
+            for name, value in progress.losses.items():
+                if name != "gradients" or value > 0:
+                    smooth[name] = value if name not in smooth else 0.98 * smooth[name] + 0.02 * value
+            if progress.step % 50 == 0:
+                row = [f"{smooth.get(name, float('nan')):.5f}" for name in names]
+                print(progress.step, *row, f"{progress.seconds:.2f}", sep=",", file=log, flush=True)
+    training.export(options.output, {"teachers": sources, "steps": str(options.steps), "made by": "nstlib.distill"})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

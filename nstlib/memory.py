@@ -1,0 +1,182 @@
+"""What a transfer will need, before it starts: the memory of a plan, the plan for a budget, the time."""
+
+import os
+import time
+from dataclasses import dataclass
+
+import torch
+
+from .features import block_of
+from .images import fit_size
+from .moments import Moments
+from .tiling import FULL, SEGMENTS, Plan, feature_sums, tile_side
+
+#: Plans from the fastest to the most frugal.
+PLANS = (FULL, Plan(2, 256), Plan(3, 256), Plan(5, 256), Plan(5, 128))
+#: State of the optimizers, in maps of the picture's size.
+OPTIMIZER_MAPS = {"Adam": 2, "AdamW": 2, "NAdam": 2, "RMSprop": 1, "SGD": 1, "LBFGS": 24}
+#: Share of the free memory that ``memory="auto"`` uses.
+SAFE_SHARE = 0.8
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a transfer will need.
+
+    Attributes:
+        size: (height, width) of the result.
+        plan: :class:`~nstlib.tiling.Plan` of the finest level.
+        memory: peak in bytes, above what the process holds once the network is loaded.
+        seconds: of all iterations together.
+    """
+
+    size: tuple
+    plan: Plan
+    memory: int
+    seconds: float
+
+    def __str__(self):
+        height, width = self.size
+        return f"{width} x {height} pixels, {self.plan}: {self.memory / 2**30:.2f} GB, {_duration(self.seconds)}"
+
+
+def peak_memory(backbone, size, plan, *, optimizer="Adam", content_layers=("relu4_2",)):
+    """Peak memory in bytes of an iteration at ``size`` (height, width), above the network itself.
+
+    Counts the maps that are alive at the same time: the image's own, the targets, what each segment stores
+    between forward and backward pass, and the working space of the segment at work. It is compared with
+    measurements in ``benchmarks/memory.py``.
+    """
+    pixels = size[0] * size[1]
+    width = torch.finfo(backbone.dtype).bits // 8
+    # Content, image, gradient, mean, last good image, one temporary; and the optimizer's.
+    image_maps = (6 + OPTIMIZER_MAPS[optimizer]) * 3 * 4 * pixels
+    targets = sum(backbone.channels(layer) * pixels * width / 4 ** backbone.level(layer) for layer in content_layers)
+    stored, peak = 0.0, 0.0
+    for blocks in SEGMENTS:
+        names = [name for name in backbone.layers if block_of(name) in blocks]
+        if not names:
+            break
+        level = blocks[0] - 1
+        maps = [backbone.channels(n) * width / 4 ** backbone.level(n) for n in names if n.startswith("conv")]
+        # Besides its values, max pooling stores the place of each, in 8 bytes.
+        index = 8 if backbone.pooling == "max" else 0
+        pools = [backbone.channels(n) * (width + index) / 4 ** backbone.level(n) for n in names if n.startswith("pool")]
+        entry = (backbone.channels(f"pool{level}") * width if level else 3 * width) / 4**level
+        graph = sum(maps) + sum(pools) + (entry if not level else 0)
+        transient = 2.5 * max(maps)  # gradients of a layer's output and input, and of its moments
+        output = pools[-1] * width / (width + index) if names[-1].startswith("pool") else 0
+        if blocks[-1] <= plan.tiled_blocks:
+            side = (tile_side(plan, level) + 12) << level
+            area = min(side, size[0]) * min(side, size[1])
+            work = area * (graph + transient) + pixels * (entry + 2 * output)
+            stored += pixels * output
+            peak = max(peak, stored + work - pixels * output)
+        else:
+            stored += pixels * graph
+            peak = max(peak, stored + pixels * transient)
+    return int(OVERHEAD * (image_maps + targets + peak))
+
+
+#: Scratch space of the convolutions and the allocator's slack, measured.
+OVERHEAD = 1.1
+
+
+def free_memory(device):
+    """Bytes that are free on a device: the GPU's, or the machine's."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    try:
+        with open("/proc/meminfo") as file:
+            fields = dict(line.split(":") for line in file)
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+
+def plan_for(backbone, size, memory, *, optimizer="Adam", content_layers=("relu4_2",), device="cpu"):
+    """The fastest plan that fits.
+
+    Args:
+        memory: ``"auto"`` (fits in the free memory), ``"full"``, ``"tiled"`` or a number of bytes.
+
+    Returns:
+        :class:`~nstlib.tiling.Plan`; the most frugal one where none fits.
+    """
+    if memory in ("full", "tiled"):
+        return FULL if memory == "full" else PLANS[3]
+    budget = free_memory(device) * SAFE_SHARE if memory == "auto" else memory
+    plans = PLANS
+    if memory == "auto" and torch.device(device).type == "cpu" and size[0] * size[1] > 512 * 512:
+        plans = PLANS[1:]  # tiles fit the caches: faster than untiled
+    for plan in plans:
+        if peak_memory(backbone, size, plan, optimizer=optimizer, content_layers=content_layers) <= budget:
+            return plan
+    return PLANS[-1]
+
+
+def tighten(plan):
+    """The next more frugal plan, or None if there is none."""
+    index = PLANS.index(plan) + 1 if plan in PLANS else len(PLANS) - 1
+    return PLANS[index] if index < len(PLANS) and PLANS[index] != plan else None
+
+
+def is_out_of_memory(error):
+    """Whether an exception means that memory ran out, on a GPU or on the CPU."""
+    texts = ("can't allocate memory", "not enough memory", "out of memory")
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(text in str(error) for text in texts)
+
+
+def estimate(transfer):
+    """Memory and time that a :class:`~nstlib.transfer.StyleTransfer` will need, without running it.
+
+    Time is extrapolated from one pass over a small picture on this device, about a second's work; the
+    estimate is as good as the machine is quiet.
+    """
+    s, backbone, size = transfer.settings, transfer.backbone, transfer.sizes[-1]
+    options = {"optimizer": s.optimizer, "content_layers": s.content_layers}
+    plan = plan_for(backbone, size, s.memory, device=transfer.device, **options)
+    seconds = sum(
+        n * h * w * _seconds_per_pixel(backbone, plan_for(backbone, (h, w), s.memory, device=transfer.device, **options), (h, w))
+        for n, (h, w) in zip(transfer.counts, transfer.sizes, strict=True)
+    )
+    return Estimate(size, plan, peak_memory(backbone, size, plan, **options), seconds)
+
+
+def largest_size(backbone, aspect, budget, *, optimizer="Adam", content_layers=("relu4_2",)):
+    """Longer side in pixels of the largest picture that fits in ``budget`` bytes with the most frugal plan.
+
+    Args:
+        aspect: height / width.
+    """
+    low, high = 16, 2**16
+    while high - low > 16:
+        middle = (low + high) // 2
+        size = fit_size(aspect, 1, middle)
+        fits = peak_memory(backbone, size, PLANS[-1], optimizer=optimizer, content_layers=content_layers) <= budget
+        low, high = (middle, high) if fits else (low, middle)
+    return low
+
+
+def _seconds_per_pixel(backbone, plan, size):
+    """Seconds per pixel of an iteration, timed on a picture no larger than three tiles a side."""
+    size = tuple(min(side, 512) for side in size)
+    device = backbone.mean.device
+    taps = [(layer, lambda f, rows, columns: Moments.of(f).tensors) for layer in backbone.layers if layer.endswith("_1") and layer.startswith("relu")]
+    best = float("inf")
+    for _ in range(3):
+        image = torch.rand(1, 3, *size, device=device, requires_grad=True)
+        started = time.perf_counter()
+        sums = feature_sums(backbone, image, taps, plan)
+        sum((second / count).square().sum() for count, _, second in sums).backward()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        best = min(best, time.perf_counter() - started)
+    return best / (size[0] * size[1])
+
+
+def _duration(seconds):
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

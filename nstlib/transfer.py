@@ -1,0 +1,533 @@
+"""The transfer: a pyramid of sizes, an optimizer on the picture's pixels, one step at a time."""
+
+import hashlib
+import json
+import math
+import time
+import warnings
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from tqdm.auto import tqdm
+
+from .errors import InputError
+from .features import Backbone, deepest_of, load_backbone
+from .images import MAX_PIXELS, fit_size, load_image, load_image_and_alpha, resize, save_image, to_pil
+from .losses import STYLE_LOSSES, content_loss, total_variation
+from .memory import is_out_of_memory, plan_for, tighten
+from .moments import Moments, at_least_float32, blend
+from .optimizers import OPTIMIZERS, make_optimizer, warm_start
+from .settings import INITS, make_settings
+from .tiling import feature_sums
+
+COARSEST = 128  # pixels of the longer side
+#: Each finer level of the pyramid gets this share of the iterations of the level below it.
+FINER_SHARE = 0.6
+#: Decay of the running mean of the iterates that is shown and returned; it removes the optimizer's jitter.
+AVERAGING = 0.9
+
+
+class Diverged(RuntimeError):
+    """The loss became NaN or infinite. The transfer's ``image`` is the last good one."""
+
+
+class Step:
+    """What one iteration did.
+
+    Attributes:
+        iteration: 1, 2, ... over all levels.
+        size: (height, width) of this level.
+    """
+
+    def __init__(self, transfer, losses):
+        self.iteration, self.size = transfer.iteration, transfer.size
+        self._transfer, self._losses = transfer, losses
+
+    @property
+    def losses(self):
+        """``{"content", "style", "image", "total"}``: the losses before their weights, and their weighted sum.
+
+        Reading them waits for the device; a loop that does not look is not slowed down.
+        """
+        return dict(zip(("content", "style", "image", "total"), self._losses.tolist(), strict=True))
+
+    @property
+    def image(self):
+        """The picture as it is now, a PIL image."""
+        return self._transfer.picture
+
+    def __repr__(self):
+        losses = ", ".join(f"{name} {value:.4g}" for name, value in self.losses.items())
+        return f"Step {self.iteration} at {self.size[1]}x{self.size[0]}: {losses}"
+
+
+class StyleTransfer:
+    """Paint ``content`` in the manner of ``style``: an iterator with one :class:`Step` per iteration.
+
+    Minimises ``alpha * L_content + beta * L_style + gamma * L_image`` over the pixels of a picture, from coarse
+    to fine. Between two steps everything may be looked at, and the live settings changed.
+
+    Args:
+        content: picture; whatever :func:`~nstlib.images.load_image` takes.
+        style: picture, or a list of pictures to blend.
+        preset: name in :data:`~nstlib.settings.PRESETS`.
+        backbone: a name, or a ready :class:`~nstlib.features.Backbone`.
+        max_pixels: larger input pictures are refused.
+        **options: fields of :class:`~nstlib.settings.Settings`.
+
+    Raises:
+        InputError: a picture or a setting that cannot be used; before any work is done.
+        Diverged: on the way, when the loss is no longer a finite number.
+
+    Example:
+        >>> from nstlib import samples
+        >>> transfer = StyleTransfer(samples.content(), samples.style(), size=64, iterations=3, backbone="compact")
+        >>> for step in transfer:
+        ...     if step.iteration == 2:
+        ...         transfer.settings.style_weight *= 2
+        >>> transfer.picture.size
+        (64, 43)
+    """
+
+    def __init__(self, content, style, *, preset="default", backbone=None, max_pixels=MAX_PIXELS, **options):
+        if isinstance(backbone, str):
+            options["backbone"], backbone = backbone, None
+        self.settings = settings = make_settings(preset, **options)
+        styles = style if isinstance(style, (list, tuple)) else [style]
+        if not styles:
+            raise InputError("at least one style picture is needed")
+        if settings.style_blend is not None and len(settings.style_blend) != len(styles):
+            raise InputError(f"{len(styles)} style pictures need as many blend weights, received {len(settings.style_blend)}")
+        self._content, self._alpha = load_image_and_alpha(content, max_pixels=max_pixels)
+        self._styles = [load_image(picture, max_pixels=max_pixels) for picture in styles]
+        given = not isinstance(settings.init, str) or settings.init not in INITS
+        self._init = load_image(settings.init, max_pixels=max_pixels) if given else settings.init
+        self.device = torch.device(_fastest_device() if settings.device == "auto" else settings.device)
+        _check_device(self.device)
+        self.backbone = self._make_backbone(backbone)
+        self.sizes, self.counts = self._pyramid()
+        self._check_sizes()
+        self.iteration = 0
+        self._level = -1
+        self._in_level = 0
+        self._last_good = None
+        self._next_level()
+
+    def __len__(self):
+        return sum(self.counts)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self._in_level == self.counts[self._level]:
+            if self._level + 1 == len(self.sizes):
+                raise StopIteration
+            self._next_level()
+        losses = self._update()
+        self.iteration += 1
+        self._in_level += 1
+        return Step(self, losses)
+
+    @property
+    def size(self):
+        """(height, width) of the level at work."""
+        return self.sizes[self._level]
+
+    @property
+    def image(self):
+        """The picture so far, float32 in [0, 1], shape (1, 3, H, W), on the transfer's device."""
+        return self._average.clamp(0, 1)
+
+    @property
+    def alpha(self):
+        """The content's transparency at the size of the picture, shape (1, 1, H, W), or None."""
+        return None if self._alpha is None else resize(self._alpha, self.size)
+
+    @property
+    def picture(self):
+        """The picture so far as a PIL image, with the content's transparency."""
+        return to_pil(self.image, self.alpha)
+
+    def save(self, path):
+        """Write the picture so far, with the settings in its metadata; see :func:`~nstlib.images.save_image`."""
+        save_image(self.image, path, alpha=self.alpha, settings=self.settings.as_dict())
+
+    @property
+    def work(self):
+        """Pixels to be optimised in all, summed over the iterations: what the time is proportional to."""
+        return sum(n * h * w for n, (h, w) in zip(self.counts, self.sizes, strict=True))
+
+    @property
+    def work_done(self):
+        """The part of :attr:`work` that is done."""
+        done = [*self.counts[: self._level], self._in_level]
+        return sum(n * h * w for n, (h, w) in zip(done, self.sizes, strict=False))
+
+    # Levels
+
+    def _make_backbone(self, backbone):
+        s = self.settings
+        layers = {**s.content_layers, **s.style_layers}
+        if backbone is None:
+            deepest = deepest_of(layers, s.backbone)
+            backbone = load_backbone(s.backbone, deepest=deepest, weights=s.weights, pooling=s.pooling, padding=s.padding)
+        elif not isinstance(backbone, Backbone):
+            raise TypeError(f"backbone must be a name or a Backbone, received {type(backbone).__name__}")
+        for layer in layers:
+            if layer not in backbone.layers:
+                raise InputError(f"unknown layer {layer!r}; choose from {', '.join(backbone.layers)}")
+        precision = s.precision
+        if precision == "auto":
+            precision = "float16" if self.device.type == "cuda" else "float32"
+        self._dtype = getattr(torch, precision)
+        # channels_last is what tensor cores and the CPU's vector units want; the tiles follow the weights.
+        backbone = backbone.to(self.device, self._dtype, memory_format=torch.channels_last)
+        if s.compile:
+            backbone.run = torch.compile(backbone.run, dynamic=True)
+        return backbone
+
+    def _pyramid(self):
+        """Sizes of the levels and the number of iterations at each."""
+        height, width = self._content.shape[2:]
+        longest = self.settings.size or max(height, width)
+        count = self.settings.levels or 1 + max(0, int(math.log2(longest / COARSEST)))
+        count = min(count, self.settings.iterations)
+        sizes = [fit_size(height, width, max(1, round(longest / 2**i))) for i in reversed(range(count))]
+        shares = [FINER_SHARE**i for i in range(count)]
+        counts = [max(1, round(self.settings.iterations * share / sum(shares))) for share in shares]
+        counts[0] += self.settings.iterations - sum(counts)
+        return sizes, counts
+
+    def _style_size(self, style, size):
+        longest = round(max(size) * self.settings.style_scale)
+        return fit_size(*style.shape[2:], min(longest, max(style.shape[2:])))
+
+    def _check_sizes(self):
+        least = self.backbone.smallest_side
+        sizes = [("the content", self.sizes[0])]
+        sizes += [("a style picture", self._style_size(style, self.sizes[0])) for style in self._styles]
+        for name, (height, width) in sizes:
+            if min(height, width) < least:
+                raise InputError(
+                    f"{name} would be {width} x {height} pixels at the coarsest level; the layers chosen need at least "
+                    f"{least} on each side: use a larger size, fewer levels, a less narrow picture or shallower layers"
+                )
+
+    def _next_level(self):
+        previous = self._image if self._level >= 0 else None
+        self._level += 1
+        self._in_level = 0
+        size = self.sizes[self._level]
+        start = self._first_image(size) if previous is None else resize(self.image, size)
+        if previous is not None and self.settings.optimizer == "LBFGS":
+            start = _enlarge(self._average, size)
+        self._set_image(start)
+        optimizer = make_optimizer(self.settings.optimizer, self._image, self.settings.learning_rate)
+        if previous is not None and self.settings.optimizer == self._optimizer_name:
+            warm_start(optimizer, self._optimizer, previous, self._image)
+        self._optimizer, self._optimizer_name = optimizer, self.settings.optimizer
+        self._aim()
+
+    def _set_image(self, image):
+        image = image.to(self.device, torch.float64 if self._dtype == torch.float64 else torch.float32)
+        self._image = image.detach().contiguous().clone().requires_grad_()
+        self._average, self._weight = self._image.detach().clone(), 0.0
+
+    def _first_image(self, size):
+        if isinstance(self._init, torch.Tensor):
+            return resize(self._init, size)
+        if self._init == "noise":
+            generator = torch.Generator().manual_seed(self.settings.seed)
+            return torch.rand(1, 3, *size, generator=generator)
+        return resize(self._content if self._init == "content" else self._styles[0], size)
+
+    def _aim(self):
+        """Take the targets of this level: moments of the styles, feature maps of the content."""
+        s, size = self.settings, self.size
+        self.plan = plan_for(
+            self.backbone, size, s.memory, optimizer=s.optimizer, content_layers=s.content_layers, device=self.device
+        )
+        content = resize(self._content, size).to(self._image)
+        styles = [resize(style, self._style_size(style, size)).to(self._image) for style in self._styles]
+        taps = [(layer, _moments) for layer in s.style_layers]
+        with torch.no_grad():
+            found = [self._guarded(lambda style=style: feature_sums(self.backbone, style, taps, self.plan)) for style in styles]
+            weights = s.style_blend or [1.0] * len(styles)
+            self._style_targets = [
+                blend([Moments(*sums[index]) for sums in found], weights) for index in range(len(taps))
+            ]
+            maps = self._guarded(lambda: self._content_maps(content))
+        # The paper's network is rescaled to a mean activation of 1, else alpha and beta would depend on it.
+        self._style_activity = [target.mean.mean() for target in self._style_targets]
+        self._content_norms = [m.square().sum() if s.normalized else 2 * m.mean() ** 2 for m in map(at_least_float32, maps)]
+        self._taps = taps + [
+            (layer, _squared_error(m)) for layer, m in zip(s.content_layers, maps, strict=True)
+        ]
+
+    def _content_maps(self, content):
+        """Feature maps of the content, gathered from tiles as everything else."""
+        maps = {}
+
+        def gather(layer):
+            width = self.backbone.channels(layer)
+            height, columns = (n >> self.backbone.level(layer) for n in content.shape[2:])
+            maps[layer] = torch.empty(1, width, height, columns, device=self.device, dtype=self._dtype)
+
+            def put(features, rows, columns):
+                maps[layer][..., rows, columns] = features
+                return ()
+
+            return put
+
+        layers = self.settings.content_layers
+        feature_sums(self.backbone, content, [(layer, gather(layer)) for layer in layers], self.plan)
+        return [maps[layer] for layer in layers]
+
+    # Iterations
+
+    def _update(self):
+        s = self.settings
+        if s.optimizer != self._optimizer_name:
+            self._optimizer = make_optimizer(s.optimizer, self._image, s.learning_rate)
+            self._optimizer_name = s.optimizer
+        rate = s.learning_rate or OPTIMIZERS[s.optimizer][1]
+        self._optimizer.param_groups[0]["lr"] = rate
+        losses = None
+
+        def evaluate():
+            nonlocal losses
+            losses = self._guarded(self._losses_and_gradient)
+            self._check_finite(losses)
+            return losses[3]
+
+        self._optimizer.step(evaluate)
+        with torch.no_grad():
+            if s.optimizer == "LBFGS":  # it relies on its iterates: neither clamped nor averaged
+                self._average.copy_(self._image)
+            else:
+                self._image.clamp_(0, 1)
+                self._weight = AVERAGING * self._weight + (1 - AVERAGING)
+                self._average.lerp_(self._image, (1 - AVERAGING) / self._weight)
+        return losses
+
+    def _losses_and_gradient(self):
+        """Fill the image's gradient; return content, style and image loss and their weighted sum."""
+        s = self.settings
+        self._image.grad = None
+        sums = feature_sums(self.backbone, self._image, self._taps, self.plan)
+        count = len(s.style_layers)
+        style = [self._style_loss(Moments(*found), index) for index, found in enumerate(sums[:count])]
+        content = [content_loss(error, norm) for (error,), norm in zip(sums[count:], self._content_norms, strict=True)]
+        style, content = _mean(style, s.style_layers), _mean(content, s.content_layers)
+        image = total_variation(self._image)
+        total = s.content_weight * content + s.style_weight * style + s.tv_weight * image
+        # A loss without a unit changes by about 1/pixels per pixel. Optimizing its product with the number of pixels
+        # makes learning rates mean the same at every size and keeps half-precision gradients in range.
+        scale = self._image[0, 0].numel() if s.normalized else 1
+        (total * scale).backward()
+        return torch.stack([content, style, image, total]).detach()
+
+    def _style_loss(self, moments, index):
+        target = self._style_targets[index]
+        if self.settings.normalized:
+            return STYLE_LOSSES[self.settings.style_loss](moments, target).sum()
+        distance = (moments.gram - target.gram).square().sum()
+        return distance / (4 * target.gram.shape[1] ** 2 * self._style_activity[index] ** 4)
+
+    def _guarded(self, compute):
+        """Run ``compute``; when memory runs out, tile more and run it again."""
+        while True:
+            try:
+                return compute()
+            except (RuntimeError, MemoryError) as error:
+                tighter = tighten(self.plan) if is_out_of_memory(error) else None
+                if tighter is None:
+                    raise
+                warnings.warn(f"out of memory with {self.plan}: going on with {tighter}", stacklevel=2)
+            # Outside the handler, so that the failed attempt's tensors are gone.
+            self.plan = tighter
+            self._image.grad = None
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _check_finite(self, losses):
+        # Asking a GPU for a value makes it wait; every tenth time is often enough.
+        if self.device.type == "cuda" and self._in_level % 10:
+            return
+        if not math.isfinite(losses[3].item()):
+            if self._last_good is not None and self._last_good.shape == self._average.shape:
+                self._average.copy_(self._last_good)
+            raise Diverged(
+                f"the loss became {losses[3].item()} at iteration {self.iteration + 1}; the picture is the last good one. "
+                "A smaller learning_rate or precision='float32' helps"
+            )
+        if self._last_good is None or self._last_good.shape != self._average.shape:
+            self._last_good = torch.empty_like(self._average)
+        self._last_good.copy_(self._average)
+
+    # Checkpoints
+
+    def save_checkpoint(self, path):
+        """Write the whole state to a safetensors file; the file appears whole or not at all."""
+        tensors = {"image": self._image.detach(), "average": self._average}
+        plain = _flatten(self._optimizer.state_dict()["state"].get(0, {}), "optimizer", tensors)
+        state = {
+            "level": self._level, "in_level": self._in_level, "iteration": self.iteration, "weight": self._weight,
+            "optimizer": self._optimizer_name, "optimizer_state": plain, "inputs": self._fingerprint(),
+            "settings": self.settings.as_dict(),
+        }  # fmt: skip
+        temporary = Path(f"{path}.part")
+        save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, temporary, metadata={"state": json.dumps(state)})
+        temporary.replace(path)
+
+    def load_checkpoint(self, path):
+        """Go on where :meth:`save_checkpoint` stood; the result is that of an uninterrupted run.
+
+        Raises:
+            InputError: no checkpoint, or one of other pictures or settings.
+        """
+        try:
+            with safe_open(path, "pt") as file:
+                state = json.loads(file.metadata()["state"])
+                # Copies are aligned in memory as fresh tensors are, so that sums over them round alike.
+                tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
+            raise InputError(f"{path} is not a checkpoint: {error}") from None
+        if state["inputs"] != self._fingerprint():
+            raise InputError(f"{path} is the checkpoint of other pictures or settings; give the same or delete it")
+        self._level, self._in_level, self.iteration = state["level"], state["in_level"], state["iteration"]
+        self._set_image(tensors["image"])
+        self._average.copy_(tensors["average"])
+        self._weight = state["weight"]
+        self._optimizer_name = state["optimizer"]
+        self._optimizer = make_optimizer(self._optimizer_name, self._image, self.settings.learning_rate)
+        restored = _unflatten(state["optimizer_state"], tensors)
+        if restored:
+            self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": {0: restored}})
+        self._aim()
+
+    def _fingerprint(self):
+        """Hash of everything the result depends on and that may not change between checkpoint and resumption."""
+        s = self.settings
+        fixed = (s.size, s.iterations, s.levels, s.normalized, s.style_loss, s.style_scale, s.style_blend, s.seed,
+                 list(s.content_layers), list(s.style_layers), s.pooling, s.padding, s.backbone)  # fmt: skip
+        digest = hashlib.sha256(repr(fixed).encode())
+        for picture in (self._content, *self._styles):
+            digest.update(picture.numpy().tobytes())
+        return digest.hexdigest()
+
+
+def stylize(content, style, *, progress=True, checkpoint=None, checkpoint_every=30, resume=False, **options):
+    """Paint ``content`` in the manner of ``style`` and return a PIL image.
+
+    Interrupting it (Ctrl-C, the notebook's stop button) gives back the picture so far; so does a loss that
+    stops being finite. Both say so in a warning.
+
+    Args:
+        content: path, URL, PIL image, NumPy array or tensor; see :func:`~nstlib.images.load_image`.
+        style: the same, or a list of them to blend.
+        progress: show a progress bar with the time left.
+        checkpoint: file to save the state to every ``checkpoint_every`` seconds, and at an interruption.
+        resume: go on from ``checkpoint`` if it exists.
+        **options: as for :class:`StyleTransfer`.
+
+    Returns:
+        PIL image of the content's shape, longer side ``size``.
+
+    Example:
+        >>> from nstlib import samples
+        >>> stylize(samples.content(), samples.style(), size=64, iterations=3, backbone="compact", progress=False).size
+        (64, 43)
+    """
+    transfer = StyleTransfer(content, style, **options)
+    run(transfer, progress=progress, checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume)
+    return transfer.picture
+
+
+def run(transfer, *, progress=True, checkpoint=None, checkpoint_every=30, resume=False):
+    """Iterate ``transfer`` to its end with a progress bar and checkpoints; used by :func:`stylize`.
+
+    Returns:
+        True if it came to its end, False if it was interrupted or diverged (a warning says which).
+    """
+    if resume and not checkpoint:
+        raise InputError("resume needs the name of the checkpoint")
+    if resume and Path(checkpoint).exists():
+        transfer.load_checkpoint(checkpoint)
+    saved = time.monotonic()
+    with tqdm(total=transfer.work / 1e6, initial=transfer.work_done / 1e6, unit="MP", disable=not progress) as bar:
+        try:
+            for step in transfer:
+                bar.update(step.size[0] * step.size[1] / 1e6)
+                bar.set_description(f"{step.size[1]}x{step.size[0]}, iteration {step.iteration}/{len(transfer)}", refresh=False)
+                if checkpoint and time.monotonic() - saved >= checkpoint_every:
+                    transfer.save_checkpoint(checkpoint)
+                    saved = time.monotonic()
+        except KeyboardInterrupt:
+            if checkpoint:
+                transfer.save_checkpoint(checkpoint)
+            warnings.warn(f"interrupted at iteration {transfer.iteration} of {len(transfer)}: this is the picture so far", stacklevel=2)
+            return False
+        except Diverged as error:
+            warnings.warn(str(error), stacklevel=2)
+            return False
+    return True
+
+
+def _moments(features, rows, columns):
+    return Moments.of(features).tensors
+
+
+def _squared_error(target):
+    def measure(features, rows, columns):
+        return ((at_least_float32(features) - target[..., rows, columns]).square().sum(),)
+
+    return measure
+
+
+def _mean(losses, weights):
+    """Weighted mean of the losses of several layers."""
+    total = sum(weights.values())
+    return sum(loss * (weight / total) for loss, weight in zip(losses, weights.values(), strict=True))
+
+
+def _enlarge(image, size):
+    return torch.nn.functional.interpolate(image, size=size, mode="bicubic", align_corners=False)
+
+
+def _fastest_device():
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _check_device(device):
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(device.type, True):
+        raise InputError(f"device {device} is not available on this machine; use device='auto' or 'cpu'")
+
+
+def _flatten(value, name, tensors):
+    """JSON-able skeleton of nested optimizer state; its tensors go into ``tensors`` under dotted names."""
+    if torch.is_tensor(value):
+        tensors[name] = value
+        return {"tensor": name}
+    if isinstance(value, dict):
+        return {"dict": {str(key): _flatten(item, f"{name}.{key}", tensors) for key, item in value.items()}}
+    if isinstance(value, (list, tuple)):
+        return {"list": [_flatten(item, f"{name}.{i}", tensors) for i, item in enumerate(value)]}
+    return {"value": value}
+
+
+def _unflatten(node, tensors):
+    ((kind, value),) = node.items()
+    if kind == "tensor":
+        return tensors[value]
+    if kind == "dict":
+        return {key: _unflatten(item, tensors) for key, item in value.items()}
+    if kind == "list":
+        return [_unflatten(item, tensors) for item in value]
+    return value

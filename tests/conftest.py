@@ -1,0 +1,50 @@
+"""Small networks and pictures that all tests share."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nstlib import Backbone
+
+STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+DATA = Path(os.environ.get("NSTLIB_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture
+def small_net():
+    """A VGG-19 with few channels and random weights in float64."""
+    return make_net(torch.float64)
+
+
+def make_net(dtype=torch.float32, **options):
+    torch.manual_seed(0)
+    widths = ((4, 5), (6, 7), (8, 8, 9, 9), (10,) * 4, (11,))
+    net = Backbone(widths, deepest="relu5_1", **options)
+    for conv in net.convs.values():
+        torch.nn.init.kaiming_normal_(conv.weight)
+    return net.to(dtype).requires_grad_(False)
+
+
+@pytest.fixture
+def picture():
+    """An array (H, W, 3), uint8, with edges, gradients and noise."""
+    return make_picture(60, 80)
+
+
+def make_picture(height, width, seed=0):
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width] / max(height, width)
+    waves = [np.sin(2 * np.pi * (a * x + b * y)) for a, b in random.uniform(-4, 4, (3, 2))]
+    image = 127 + 90 * np.stack(waves, 2) + random.normal(0, 10, (height, width, 3))
+    return image.clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def data():
+    """Folder with the reference weights and pictures, where there is one."""
+    if not DATA.is_dir():
+        pytest.skip(f"needs the reference weights and pictures in {DATA} (set NSTLIB_TEST_DATA)")
+    return DATA

@@ -1,0 +1,21 @@
+"""What users import, and that importing it does no work."""
+
+import subprocess
+import sys
+
+import nstlib
+
+
+def test_public_names():
+    assert nstlib.__all__ == sorted(nstlib.__all__)
+    assert set(nstlib.__all__) == {
+        "Backbone", "Diverged", "InputError", "Moments", "StyleTransfer", "load_backbone", "load_image",
+        "read_settings", "save_image", "stylize",
+    }  # fmt: skip
+    assert all(hasattr(nstlib, name) for name in nstlib.__all__)
+
+
+def test_import_is_silent_and_leaves_widgets_alone():
+    code = "import sys, nstlib; print([m for m in ('ipywidgets', 'matplotlib', 'skimage.data') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
