@@ -8,7 +8,9 @@ import torch
 
 from .features import block_of
 from .images import fit_size
+from .losses import total_variation
 from .moments import Moments
+from .optimizers import make_optimizer
 from .tiling import FULL, SEGMENTS, Plan, feature_sums, tile_side
 
 #: Plans from the fastest to the most frugal.
@@ -63,8 +65,9 @@ def peak_memory(backbone, size, plan, *, optimizer="Adam", content_layers=("relu
         index = 8 if backbone.pooling == "max" else 0
         pools = [backbone.channels(n) * (width + index) / 4 ** backbone.level(n) for n in names if n.startswith("pool")]
         entry = (backbone.channels(f"pool{level}") * width if level else 3 * width) / 4**level
-        graph = sum(maps) + sum(pools) + (entry if not level else 0)
-        transient = 2.5 * max(maps)  # gradients of a layer's output and input, and of its moments
+        # The first block also keeps the image shifted, scaled and padded.
+        graph = sum(maps) + sum(pools) + (0 if level else 5 * entry)
+        transient = 3 * max(maps)  # gradients of a layer's output and input, and of its moments
         output = pools[-1] * width / (width + index) if names[-1].startswith("pool") else 0
         if blocks[-1] <= plan.tiled_blocks:
             side = (tile_side(plan, level) + 12) << level
@@ -75,11 +78,11 @@ def peak_memory(backbone, size, plan, *, optimizer="Adam", content_layers=("relu
         else:
             stored += pixels * graph
             peak = max(peak, stored + pixels * transient)
-    return int(OVERHEAD * (image_maps + targets + peak))
+    return int(image_maps + targets + peak + SCRATCH)
 
 
-#: Scratch space of the convolutions and the allocator's slack, measured.
-OVERHEAD = 1.1
+#: Scratch space of the convolutions and slack of the allocator, in bytes; measured.
+SCRATCH = 110e6
 
 
 def free_memory(device):
@@ -131,16 +134,16 @@ def is_out_of_memory(error):
 def estimate(transfer):
     """Memory and time that a :class:`~nstlib.transfer.StyleTransfer` will need, without running it.
 
-    Time is extrapolated from one pass over a small picture on this device, about a second's work; the
+    Time is extrapolated from two iterations on a picture of at most 768 pixels a side on this device; the
     estimate is as good as the machine is quiet.
     """
     s, backbone, size = transfer.settings, transfer.backbone, transfer.sizes[-1]
     options = {"optimizer": s.optimizer, "content_layers": s.content_layers}
     plan = plan_for(backbone, size, s.memory, device=transfer.device, **options)
-    seconds = sum(
-        n * h * w * _seconds_per_pixel(backbone, plan_for(backbone, (h, w), s.memory, device=transfer.device, **options), (h, w))
-        for n, (h, w) in zip(transfer.counts, transfer.sizes, strict=True)
-    )
+    seconds = 0.0
+    for count, level in zip(transfer.counts, transfer.sizes, strict=True):
+        level_plan = plan_for(backbone, level, s.memory, device=transfer.device, **options)
+        seconds += count * level[0] * level[1] * _seconds_per_pixel(backbone, level_plan, level, s.optimizer)
     return Estimate(size, plan, peak_memory(backbone, size, plan, **options), seconds)
 
 
@@ -159,17 +162,23 @@ def largest_size(backbone, aspect, budget, *, optimizer="Adam", content_layers=(
     return low
 
 
-def _seconds_per_pixel(backbone, plan, size):
-    """Seconds per pixel of an iteration, timed on a picture no larger than three tiles a side."""
-    size = tuple(min(side, 512) for side in size)
+def _seconds_per_pixel(backbone, plan, size, optimizer):
+    """Seconds per pixel of an iteration, timed on a picture of at most 768 pixels a side."""
+    size = tuple(min(side, 768) for side in size)
     device = backbone.mean.device
-    taps = [(layer, lambda f, rows, columns: Moments.of(f).tensors) for layer in backbone.layers if layer.endswith("_1") and layer.startswith("relu")]
+    layers = [name for name in backbone.layers if name.startswith("relu") and name.endswith("_1")]
+    taps = [(layer, lambda f, rows, columns: Moments.of(f).tensors) for layer in layers]
+    image = torch.rand(1, 3, *size, device=device, dtype=torch.float32, requires_grad=True)
+    stepper = make_optimizer(optimizer, image, 1e-9)
     best = float("inf")
-    for _ in range(3):
-        image = torch.rand(1, 3, *size, device=device, requires_grad=True)
+    for _ in range(2):
         started = time.perf_counter()
+        image.grad = None
         sums = feature_sums(backbone, image, taps, plan)
-        sum((second / count).square().sum() for count, _, second in sums).backward()
+        loss = sum((second / count).square().sum() for count, _, second in sums) + total_variation(image)
+        loss.backward()
+        stepper.step(lambda value=loss.detach(): value)
+        image.detach().clone()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         best = min(best, time.perf_counter() - started)

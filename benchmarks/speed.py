@@ -1,0 +1,110 @@
+"""Seconds per iteration and peak memory: the plain loop of the tutorials against nstlib's plans.
+
+    python benchmarks/speed.py [--device cuda] [--sizes 512 1080p 4K] [--network vgg19|compact]
+
+The plain loop is what PyTorch's own style-transfer tutorial does: the whole picture, float32, NCHW, every
+feature map kept, one forward and one backward pass with five Gram losses and one content loss. Each case runs
+in a process of its own.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from measure import Peak, network, table
+
+from nstlib import StyleTransfer
+from nstlib import transfer as transfer_module
+from nstlib.tiling import FULL, Plan
+
+SIZES = {"512": (512, 512), "1080p": (1080, 1920), "4K": (2160, 3840)}
+STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+PLANS = {"untiled": FULL, "blocks 1-2 tiled": Plan(2, 256), "all blocks tiled": Plan(5, 256)}
+
+
+def plain(net, height, width, device, iterations):
+    """Yield after every iteration of the textbook loop (Adam, to compare like with like)."""
+    net = net.to(device)
+    content = torch.rand(1, 3, height, width, device=device)
+
+    def losses(x, goals):
+        x, loss = (x - net.mean) / net.std, 0
+        for name in net.layers:
+            if name.startswith("conv"):
+                x = F.conv2d(x, net.convs[name].weight, net.convs[name].bias, padding=1)
+            elif name.startswith("relu"):
+                x = F.relu(x)
+            else:
+                x = F.max_pool2d(x, 2)
+            if name in STYLE_LAYERS:
+                f = x.view(x.shape[1], -1)
+                gram = f @ f.T / f.numel()
+                loss = loss + F.mse_loss(gram, goals.setdefault(name, gram.detach()))
+            if name == "relu4_2":
+                loss = loss + F.mse_loss(x, goals.setdefault(name, x.detach()))
+        return loss
+
+    goals = {}
+    with torch.no_grad():
+        losses(content, goals)
+    image = torch.rand_like(content).requires_grad_()
+    optimizer = torch.optim.Adam([image], lr=0.03)
+    for _ in range(iterations):
+        optimizer.zero_grad()
+        losses(image, goals).backward()
+        optimizer.step()
+        yield
+
+
+def ours(net, height, width, device, iterations, plan):
+    content = np.random.default_rng(0).random((height, width, 3), dtype=np.float32)
+    transfer_module.plan_for = lambda *args, **options: plan
+    return StyleTransfer(content, content, backbone=net, device=device, size=max(height, width), levels=1, iterations=iterations)
+
+
+def measure(options):
+    size, method = SIZES[options.sizes[0]], options.method
+    net = network(options.network)
+    iterations = 2 if size[0] > 512 else 4
+    with Peak(options.device) as peak:
+        run = plain(net, *size, options.device, iterations) if method == "plain" else ours(net, *size, options.device, iterations, PLANS[method])
+        next(run)  # the first one pays for warming up
+        with Peak(options.device) as rest:
+            for _ in run:
+                pass
+    print(json.dumps([rest.seconds / (iterations - 1), max(peak.bytes, rest.bytes)]))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--network", default="vgg19")
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--method", choices=("plain", *PLANS))
+    options = parser.parse_args()
+    if options.method:
+        measure(options)
+        return
+    rows = []
+    for size in options.sizes:
+        base = None
+        for method in ("plain", *PLANS):
+            command = [sys.executable, __file__, "--device", options.device, "--network", options.network, "--sizes", size, "--method", method]
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode:
+                error = "out of memory" if "memory" in done.stderr or done.returncode < 0 else done.stderr.splitlines()[-1]
+                rows.append([size, method, "-", "-", error])
+                continue
+            seconds, peak = json.loads(done.stdout.splitlines()[-1])
+            base = base or (seconds, peak)
+            rows.append([size, method, f"{seconds:.2f}", f"{peak / 2**30:.2f}", f"{seconds / base[0]:.2f} / {peak / base[1]:.2f}"])
+            print(rows[-1], file=sys.stderr, flush=True)
+    table(["size", "method", "s/iteration", "peak GB", "time / memory of the plain loop"], rows)
+
+
+if __name__ == "__main__":
+    main()
