@@ -1,6 +1,6 @@
 """Estimated against measured memory and time, each case in a process of its own.
 
-    python benchmarks/memory.py [--device cuda]
+python benchmarks/memory.py [--device cuda]
 """
 
 import argparse
@@ -17,7 +17,8 @@ from nstlib.memory import FULL, estimate, peak_memory
 from nstlib.tiling import Plan
 
 CASES = [
-    ("vgg19", 360, 640, FULL), ("vgg19", 720, 960, FULL), ("vgg19", 720, 960, Plan(2, 256)), ("vgg19", 720, 960, Plan(5, 256)),
+    ("vgg19", 360, 640, FULL), ("vgg19", 720, 960, FULL),
+    ("vgg19", 720, 960, Plan(2, 256)), ("vgg19", 720, 960, Plan(5, 256)),
     ("vgg19", 1080, 1920, Plan(2, 256)), ("vgg19", 1080, 1920, Plan(5, 256)),
     ("compact", 512, 512, FULL), ("compact", 1080, 1920, FULL), ("compact", 1080, 1920, Plan(2, 256)),
     ("compact", 2160, 3840, Plan(5, 256)),
@@ -56,9 +57,26 @@ def main():
     rows = []
     for name, height, width, plan in CASES:
         case = [name, *map(str, (height, width, plan.tiled_blocks, plan.tile))]
-        done = subprocess.run([sys.executable, __file__, "--device", options.device, "--case", *case], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, __file__, "--device", options.device, "--case", *case],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         measured, expected, seconds, guess = json.loads(done.stdout.splitlines()[-1])
-        rows.append([name, f"{width}x{height}", plan, f"{measured / 2**30:.2f}", f"{expected / 2**30:.2f}", f"{expected / measured:.2f}", f"{seconds:.2f}", f"{guess:.2f}", f"{guess / seconds:.2f}"])
+        rows.append(
+            [
+                name,
+                f"{width}x{height}",
+                plan,
+                f"{measured / 2**30:.2f}",
+                f"{expected / 2**30:.2f}",
+                f"{expected / measured:.2f}",
+                f"{seconds:.2f}",
+                f"{guess:.2f}",
+                f"{guess / seconds:.2f}",
+            ]
+        )
         print(rows[-1], file=sys.stderr)
     table(["network", "size", "plan", "peak GB", "estimate", "ratio", "s/iteration", "estimate", "ratio"], rows)
 

@@ -11,6 +11,7 @@ import argparse
 import json
 import subprocess
 import sys
+import time
 
 import numpy as np
 import torch
@@ -63,7 +64,9 @@ def plain(net, height, width, device, iterations):
 def ours(net, height, width, device, iterations, plan):
     content = np.random.default_rng(0).random((height, width, 3), dtype=np.float32)
     transfer_module.plan_for = lambda *args, **options: plan
-    return StyleTransfer(content, content, backbone=net, device=device, size=max(height, width), levels=1, iterations=iterations)
+    return StyleTransfer(
+        content, content, backbone=net, device=device, size=max(height, width), levels=1, iterations=iterations
+    )
 
 
 def measure(options):
@@ -71,12 +74,24 @@ def measure(options):
     net = network(options.network)
     iterations = 2 if size[0] > 512 else 4
     with Peak(options.device) as peak:
-        run = plain(net, *size, options.device, iterations) if method == "plain" else ours(net, *size, options.device, iterations, PLANS[method])
+        run = (
+            plain(net, *size, options.device, iterations)
+            if method == "plain"
+            else ours(net, *size, options.device, iterations, PLANS[method])
+        )
         next(run)  # the first one pays for warming up
-        with Peak(options.device) as rest:
-            for _ in run:
-                pass
-    print(json.dumps([rest.seconds / (iterations - 1), max(peak.bytes, rest.bytes)]))
+        synchronize(options.device)
+        started = time.perf_counter()
+        for _ in run:
+            pass
+        synchronize(options.device)
+        seconds = time.perf_counter() - started
+    print(json.dumps([seconds / (iterations - 1), peak.bytes]))
+
+
+def synchronize(device):
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize()
 
 
 def main():
@@ -93,15 +108,36 @@ def main():
     for size in options.sizes:
         base = None
         for method in ("plain", *PLANS):
-            command = [sys.executable, __file__, "--device", options.device, "--network", options.network, "--sizes", size, "--method", method]
+            command = [
+                sys.executable,
+                __file__,
+                "--device",
+                options.device,
+                "--network",
+                options.network,
+                "--sizes",
+                size,
+                "--method",
+                method,
+            ]
             done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode:
-                error = "out of memory" if "memory" in done.stderr or done.returncode < 0 else done.stderr.splitlines()[-1]
+                error = (
+                    "out of memory" if "memory" in done.stderr or done.returncode < 0 else done.stderr.splitlines()[-1]
+                )
                 rows.append([size, method, "-", "-", error])
                 continue
             seconds, peak = json.loads(done.stdout.splitlines()[-1])
             base = base or (seconds, peak)
-            rows.append([size, method, f"{seconds:.2f}", f"{peak / 2**30:.2f}", f"{seconds / base[0]:.2f} / {peak / base[1]:.2f}"])
+            rows.append(
+                [
+                    size,
+                    method,
+                    f"{seconds:.2f}",
+                    f"{peak / 2**30:.2f}",
+                    f"{seconds / base[0]:.2f} / {peak / base[1]:.2f}",
+                ]
+            )
             print(rows[-1], file=sys.stderr, flush=True)
     table(["size", "method", "s/iteration", "peak GB", "time / memory of the plain loop"], rows)
 

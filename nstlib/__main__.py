@@ -28,7 +28,9 @@ def make_parser():
     )
     parser.add_argument("content", metavar="CONTENT")
     parser.add_argument("style", metavar="STYLE", nargs="+", help="several are blended")
-    parser.add_argument("-o", "--output", default="stylized.png", help="PNG, JPEG, WebP or 16-bit TIFF (default: %(default)s)")
+    parser.add_argument(
+        "-o", "--output", default="stylized.png", help="PNG, JPEG, WebP or 16-bit TIFF (default: %(default)s)"
+    )
     parser.add_argument("--preset", choices=PRESETS)
     parser.add_argument("--size", type=int, help="longer side in pixels (default: 512)")
     parser.add_argument("--alpha", "--content-weight", dest="content_weight", type=float, metavar="A")
@@ -55,9 +57,15 @@ def make_parser():
     parser.add_argument("--compile", action="store_true", help="use torch.compile")
     parser.add_argument("--checkpoint", metavar="FILE", default=None, help="save the state here on the way")
     parser.add_argument("--checkpoint-every", type=float, default=30, metavar="SECONDS", help="(default: %(default)s)")
-    parser.add_argument("--resume", action="store_true", default=False, help="go on from the checkpoint if there is one")
-    parser.add_argument("--max-pixels", type=int, default=MAX_PIXELS, help="largest picture to open (default: %(default)s)")
-    parser.add_argument("--estimate", action="store_true", default=False, help="say what memory and time it will take, and stop")
+    parser.add_argument(
+        "--resume", action="store_true", default=False, help="go on from the checkpoint if there is one"
+    )
+    parser.add_argument(
+        "--max-pixels", type=int, default=MAX_PIXELS, help="largest picture to open (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--estimate", action="store_true", default=False, help="say what memory and time it will take, and stop"
+    )
     parser.add_argument("--quiet", action="store_true", default=False, help="no progress bar")
     return parser
 
@@ -88,7 +96,9 @@ def _paint(content, style, output, checkpoint, checkpoint_every, resume, max_pix
     if estimate:
         _print_estimate(transfer)
         return 0
-    finished = run(transfer, progress=not quiet, checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume)
+    finished = run(
+        transfer, progress=not quiet, checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume
+    )
     transfer.save(output)
     print(output)
     return 0 if finished else EXIT_INTERRUPTED

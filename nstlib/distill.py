@@ -1,17 +1,24 @@
 """Train the compact network: a VGG-19 with a quarter of the channels that sees style as VGG-19 does.
 
-The student is trained from scratch on four losses, summed over the teacher's layers:
+The student is trained from scratch. Each of its layers that the teacher has too gets a 1x1 map to the teacher's
+channels (*linear embedding*, Wang et al., CVPR 2020), and the two are trained together on three losses:
 
-1. *Linear embedding* (Wang et al., CVPR 2020): a 1x1 convolution maps the student's features to the teacher's.
-2. *Moments*: the Gram matrices of the embedded features equal the teacher's, for these are what style is.
-3. *Distances*: two pictures are as far apart in normalised Gram distance for the student as for the teacher,
-   so that a style loss means the same with either network. The embedding is not involved here: what is
-   compared is what style transfer will use.
-4. *Gradients*: the picture's gradient of the style loss points where the teacher's points. This is what
-   an optimised picture follows, and it is the one loss that looks at the backward pass.
+1. *Embedding*: the mapped features equal the teacher's.
+2. *Moments*: their Gram matrices equal the teacher's, for these are what style is.
+3. *Gradients*: the picture's gradient of the style loss points where the teacher's points. This is what an
+   optimised picture follows, and it is the one loss that looks at the backward pass.
+
+Plain VGGs learn slowly from random weights, so the first part of the training normalises every convolution's
+output over the batch. The normalisation is then folded into the convolutions, which changes nothing, and the
+gradient loss, which needs each picture on its own, is added.
+
+The maps are kept, in a smaller form: a map ``A`` (C' x C) has the QR decomposition ``A = Q R``, and since ``Q`` is an
+isometry, features mapped by the C x C matrix ``R`` have the same distances, Gram distances and Wasserstein
+distances as those mapped by ``A``. So a loss in the student's features is the loss in the teacher's.
 """
 
 import argparse
+import math
 import random
 import sys
 import time
@@ -75,7 +82,11 @@ class Teacher(nn.Module):
         upper, maps = load_distilled(distilled)
         return cls(
             (lower.to(dtype), ("relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1"), {}),
-            (upper, ("relu3_4", "relu4_1", "relu4_2", "relu4_4", "relu5_1"), {k: maps[k] for k in ("relu4_1", "relu5_1")}),
+            (
+                upper,
+                ("relu3_4", "relu4_1", "relu4_2", "relu4_4", "relu5_1"),
+                {k: maps[k] for k in ("relu4_1", "relu5_1")},
+            ),
         )
 
 
@@ -94,7 +105,9 @@ def load_distilled(path):
     state["conv11.weight"] = torch.einsum("oihw,ij->ojhw", first, state["conv0.weight"][:, :, 0, 0])
     state["conv11.bias"] = state["conv11.bias"] + torch.einsum("oihw,i->o", first, shift)
     names = {name: f"conv{name[4]}{name[6]}" for name in backbone.convs}
-    backbone.convs.load_state_dict({f"{k}.{p}": state[f"{v}.{p}"] for k, v in names.items() for p in ("weight", "bias")})
+    backbone.convs.load_state_dict(
+        {f"{k}.{p}": state[f"{v}.{p}"] for k, v in names.items() for p in ("weight", "bias")}
+    )
     maps = {f"relu{b}_1": (state[f"conv{b}1_aux.weight"], state[f"conv{b}1_aux.bias"]) for b in range(1, 6)}
     return backbone.eval().requires_grad_(False), maps
 
@@ -112,7 +125,9 @@ class Crops:
     """
 
     def __init__(self, folders, size, keep=lambda path: True):
-        paths = sorted(p for folder in folders for p in Path(folder).iterdir() if p.suffix.lower() in SUFFIXES and keep(p))
+        paths = sorted(
+            p for folder in folders for p in Path(folder).iterdir() if p.suffix.lower() in SUFFIXES and keep(p)
+        )
         if not paths:
             raise InputError(f"no pictures ({', '.join(SUFFIXES)}) in {', '.join(map(str, folders))}")
         self.pictures = [torch.from_numpy(np.array(Image.open(p).convert("RGB"))).permute(2, 0, 1) for p in paths]
@@ -151,41 +166,50 @@ class Crops:
 
 def embedded_gram(moments, embedding):
     """Gram matrices, shape (N, C', C'), of ``embedding(f)`` from the moments of ``f``; no map is needed."""
-    a, b = embedding.weight.flatten(1), embedding.bias[:, None]
-    crossed = a @ moments.mean @ b.T
-    return a @ moments.gram @ a.T + crossed + crossed.mT + b @ b.T
+    a = embedding.weight.flatten(1)
+    return a @ moments.gram @ a.T
 
 
-def gram_distance(grams):
-    """Normalised distances ``|G_i - G_j|_F / |G_j|_F`` of all pairs i != j in a batch of shape (N, C, C)."""
-    g = grams.flatten(1)
-    inner = g @ g.T
-    squares = inner.diagonal()
-    distance = (squares[:, None] + squares[None, :] - 2 * inner) / squares[None, :]
-    off_diagonal = ~torch.eye(len(g), dtype=torch.bool, device=g.device)
-    return distance[off_diagonal].clamp_min(1e-6).sqrt()
-
-
-def style_gradient(network, image, target, layers, create_graph=False):
+def style_gradient(gram, image, target, layers, create_graph=False):
     """Gradients with respect to ``image`` of the normalised Gram loss towards ``target``, one per layer.
 
     Args:
-        network: callable ``(image, layers) -> {layer: map}``.
+        gram: callable ``(image, layers) -> {layer: Gram matrices (N, C, C)}``.
         image, target: shape (N, 3, H, W); the i-th picture is pulled to the i-th target.
 
     Returns:
         List of tensors of the shape of ``image``.
     """
     with torch.no_grad():
-        goals = {layer: Moments.of(x).gram for layer, x in network(target, layers).items()}
+        goals = gram(target, layers)
     image = image.detach().requires_grad_()
     with torch.enable_grad():
-        maps = network(image, layers)
+        found = gram(image, layers)
         losses = [
-            ((Moments.of(maps[layer]).gram - goals[layer]).square().sum((1, 2)) / goals[layer].square().sum((1, 2))).sum()
+            ((found[layer] - goals[layer]).square().sum((1, 2)) / goals[layer].square().sum((1, 2))).sum()
             for layer in layers
         ]
         return [torch.autograd.grad(loss, image, create_graph=create_graph, retain_graph=True)[0] for loss in losses]
+
+
+class Normalized(Backbone):
+    """A backbone with batch normalisation after every convolution, for the first part of the training."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.norms = nn.ModuleDict({name: nn.BatchNorm2d(conv.out_channels) for name, conv in self.convs.items()})
+
+    def step(self, name, x, keep=()):
+        x = super().step(name, x, keep)
+        return self.norms[name](x) if name in self.norms else x
+
+    def fold_into(self, plain):
+        """Give ``plain`` the convolutions that compute what these and their normalisation compute in evaluation."""
+        with torch.no_grad():
+            for name, norm in self.norms.items():
+                scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+                plain.convs[name].weight.copy_(self.convs[name].weight * scale.view(-1, 1, 1, 1))
+                plain.convs[name].bias.copy_((self.convs[name].bias - norm.running_mean) * scale + norm.bias)
 
 
 @dataclass
@@ -204,100 +228,128 @@ class Distillation:
         teacher: :class:`Teacher`.
         crops: :class:`Crops`.
         steps: length of the training; the learning rate follows one cosine over it.
+        normalized_share: part of the training that runs with batch normalisation and without the gradient loss.
         batch_size: crops per step.
         learning_rate: peak of the cosine.
-        gradient_every: the gradient loss, which is the dearest, is taken every so many steps.
         seed: seeds weights and crops.
         checkpoint: file to save the whole state to every ``save_every`` steps, and to resume from if it exists.
     """
 
     def __init__(
-        self, teacher, crops, *, steps=20_000, batch_size=8, learning_rate=2e-3,
-        gradient_every=2, seed=0, checkpoint=None, save_every=500,
+        self, teacher, crops, *, steps=4000, normalized_share=0.6, batch_size=8, learning_rate=4e-3, seed=0,
+        checkpoint=None, save_every=250,
     ):  # fmt: skip
         random.seed(seed)
         torch.manual_seed(seed)
         self.teacher, self.crops, self.steps, self.batch_size = teacher, crops, steps, batch_size
-        self.gradient_every, self.checkpoint, self.save_every = gradient_every, checkpoint, save_every
-        self.student = Backbone(ARCHITECTURES["compact"], deepest="relu5_1")
+        self.fold_step, self.learning_rate = int(steps * normalized_share), learning_rate
+        self.checkpoint, self.save_every = checkpoint, save_every
+        self.student = Normalized(ARCHITECTURES["compact"], deepest="relu5_1")
         for conv in self.student.convs.values():
             nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
             nn.init.zeros_(conv.bias)
         with torch.no_grad():
-            example = teacher(crops.batch(2))
-            widths = {layer: x.shape[1] for layer, x in self.student(crops.batch(2), teacher.layers).items()}
-        self.embeddings = nn.ModuleDict({layer: nn.Conv2d(widths[layer], example[layer].shape[1], 1) for layer in teacher.layers})
-        parameters = [*self.student.parameters(), *self.embeddings.parameters()]
-        self.optimizer = torch.optim.Adam(parameters, betas=(0.9, 0.99))
-        warmup = min(200, steps // 10)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer,
-            lambda i: min((i + 1) / (warmup + 1), 0.5 * (1 + np.cos(np.pi * min(i / steps, 1))) + 0.002),
-        )
-        for group in self.optimizer.param_groups:
-            group["initial_lr"] = learning_rate
-        self.schedule.base_lrs = [learning_rate]
-        self.averaged = torch.optim.swa_utils.AveragedModel(
-            self.student, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995)
+            examples = teacher(crops.batch(2 * batch_size))
+        # VGG's activations reach thousands; maps that start near zero would take all the training to grow to them.
+        self.scales = {layer: x.square().mean().sqrt() for layer, x in examples.items()}
+        self.embeddings = nn.ModuleDict(
+            {layer: nn.Conv2d(self.student.channels(layer), x.shape[1], 1, bias=False) for layer, x in examples.items()}
         )
         self.step = 0
+        self._start_optimizer()
         if checkpoint and Path(checkpoint).exists():
             self._resume()
+
+    def _start_optimizer(self):
+        parameters = [*self.student.parameters(), *self.embeddings.parameters()]
+        self.optimizer = torch.optim.Adam(parameters, lr=self.learning_rate, betas=(0.9, 0.99))
+        average = torch.optim.swa_utils.get_ema_multi_avg_fn(0.99)
+        self.averaged = torch.optim.swa_utils.AveragedModel(
+            nn.ModuleDict({"student": self.student, "embeddings": self.embeddings}),
+            multi_avg_fn=average,
+            use_buffers=True,
+        )
+
+    def _rate(self):
+        warmup = min(1, (self.step + 1) / 100)
+        folded = 0.5 if self.step >= self.fold_step else 1
+        return self.learning_rate * warmup * folded * (0.5 * (1 + math.cos(math.pi * self.step / self.steps)) + 0.002)
 
     def __iter__(self):
         while self.step < self.steps:
             started = time.monotonic()
+            if self.step == self.fold_step:
+                self._fold()
             losses = self._losses()
-            total = sum(losses.values())
+            self.optimizer.param_groups[0]["lr"] = self._rate()
             self.optimizer.zero_grad(set_to_none=True)
-            total.backward()
-            nn.utils.clip_grad_norm_([*self.student.parameters(), *self.embeddings.parameters()], 5)
+            sum(losses.values()).backward()
+            nn.utils.clip_grad_norm_(self.optimizer.param_groups[0]["params"], 5)
             self.optimizer.step()
-            self.schedule.step()
-            self.averaged.update_parameters(self.student)
+            self.averaged.update_parameters(nn.ModuleDict({"student": self.student, "embeddings": self.embeddings}))
             self.step += 1
             if self.checkpoint and (self.step % self.save_every == 0 or self.step == self.steps):
                 self._save()
             yield Progress(self.step, {k: v.item() for k, v in losses.items()}, time.monotonic() - started)
 
+    def _fold(self):
+        normalized, self.embeddings = self.averaged.module["student"], self.averaged.module["embeddings"]
+        self.student = Backbone(ARCHITECTURES["compact"], deepest="relu5_1")
+        normalized.fold_into(self.student)
+        self._start_optimizer()
+
+    def _grams(self, image, layers):
+        maps = self.student(image, layers)
+        return {layer: embedded_gram(Moments.of(x), self.embeddings[layer]) for layer, x in maps.items()}
+
+    def _teacher_grams(self, image, layers):
+        return {layer: Moments.of(x).gram for layer, x in self.teacher(image, layers).items()}
+
     def _losses(self):
         images = self.crops.batch(self.batch_size)
         with torch.no_grad():
-            goals = self.teacher(images)
+            goals = {layer: x / self.scales[layer] for layer, x in self.teacher(images).items()}
         maps = self.student(images, self.teacher.layers)
-        losses = dict.fromkeys(("embedding", "moments", "distances", "gradients"), torch.zeros(()))
+        embedding = moments = torch.zeros(())
         for layer, goal in goals.items():
-            embedding = self.embeddings[layer]
+            embed = self.embeddings[layer]
             stride = max(1, goal.shape[-1] // 64)  # neighbouring pixels say the same; no need to embed them all
             few = goal[..., ::stride, ::stride]
-            error = (embedding(maps[layer][..., ::stride, ::stride]) - few).square().sum() / few.square().sum()
-            losses["embedding"] = losses["embedding"] + error
+            embedding = (
+                embedding + (embed(maps[layer][..., ::stride, ::stride]) - few).square().sum() / few.square().sum()
+            )
             if layer in STYLE_LAYERS:
-                own, theirs = Moments.of(maps[layer]), Moments.of(goal).gram
-                error = (embedded_gram(own, embedding) - theirs).square().sum((1, 2)) / theirs.square().sum((1, 2))
-                losses["moments"] = losses["moments"] + error.mean()
-                distances = gram_distance(own.gram).log(), gram_distance(theirs).log()
-                losses["distances"] = losses["distances"] + F.smooth_l1_loss(*distances)
-        if self.step % self.gradient_every == 0:
+                mine, theirs = embedded_gram(Moments.of(maps[layer]), embed), Moments.of(goal).gram
+                error = (mine - theirs).square().sum((1, 2)) / theirs.square().sum((1, 2))
+                moments = moments + error.mean()
+        losses = {"embedding": embedding, "moments": moments}
+        if self.step >= self.fold_step:
             half = self.batch_size // 2
             layers = random.sample(STYLE_LAYERS, 2)
-            theirs = style_gradient(self.teacher, images[:half], images[half:], layers)
-            mine = style_gradient(self.student, images[:half], images[half:], layers, create_graph=True)
-            for a, b in zip(mine, theirs, strict=True):
-                losses["gradients"] = losses["gradients"] + (1 - F.cosine_similarity(a.flatten(1), b.flatten(1))).mean()
+            theirs = style_gradient(self._teacher_grams, images[:half], images[half:], layers)
+            mine = style_gradient(self._grams, images[:half], images[half:], layers, create_graph=True)
+            losses["gradients"] = sum(
+                (1 - F.cosine_similarity(a.flatten(1), b.flatten(1))).mean() for a, b in zip(mine, theirs, strict=True)
+            )
         return losses
 
     def export(self, path, description):
-        """Write the averaged student as half-precision safetensors with ``{str: str}`` metadata."""
-        state = self.averaged.module.convs.state_dict()
+        """Write the averaged student and its maps as half-precision safetensors with ``{str: str}`` metadata."""
+        student, embeddings = self.averaged.module["student"], self.averaged.module["embeddings"]
+        if isinstance(student, Normalized):
+            plain = Backbone(ARCHITECTURES["compact"], deepest="relu5_1")
+            student.fold_into(plain)
+            student = plain
+        state = student.convs.state_dict()
+        for layer, embedding in embeddings.items():
+            state[f"{layer}.map"] = torch.linalg.qr(embedding.weight.detach().flatten(1))[1]
         save_file({key: value.half().contiguous() for key, value in state.items()}, path, metadata=description)
 
     def _save(self):
         state = {
             "step": self.step, "student": self.student.state_dict(), "embeddings": self.embeddings.state_dict(),
             "averaged": self.averaged.state_dict(), "optimizer": self.optimizer.state_dict(),
-            "schedule": {"last_epoch": self.schedule.last_epoch}, "torch_rng": torch.get_rng_state(),
-            "python_rng": random.getstate(),
+            "torch_rng": torch.get_rng_state(), "python_rng": random.getstate(),
         }  # fmt: skip
         temporary = Path(f"{self.checkpoint}.tmp")
         torch.save(state, temporary)
@@ -306,11 +358,12 @@ class Distillation:
     def _resume(self):
         state = torch.load(self.checkpoint, weights_only=True)
         self.step = state["step"]
+        if self.step > self.fold_step:
+            self._fold()
         self.student.load_state_dict(state["student"])
         self.embeddings.load_state_dict(state["embeddings"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.last_epoch = state["schedule"]["last_epoch"]
         torch.set_rng_state(state["torch_rng"])
         random.setstate(state["python_rng"])
 
@@ -323,10 +376,10 @@ def main(arguments=None):
     parser.add_argument("--vgg19", help="VGG-19 weights file; without it torchvision's are fetched")
     parser.add_argument("--distilled", help="16x distilled encoder, the teacher above relu3_1")
     parser.add_argument("--hold-out", nargs="*", default=[], help="file names left for the evaluation")
-    parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--crop", type=int, default=128)
-    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--learning-rate", type=float, default=4e-3)
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of the teacher")
     parser.add_argument("--checkpoint", default="distill.pt")
     parser.add_argument("--log", default="distill.csv")
@@ -345,13 +398,12 @@ def main(arguments=None):
         teacher, crops, steps=options.steps, batch_size=options.batch_size,
         learning_rate=options.learning_rate, checkpoint=options.checkpoint,
     )  # fmt: skip
-    names = ("embedding", "moments", "distances", "gradients")
+    names = ("embedding", "moments", "gradients")
     smooth = {}
     with open(options.log, "a") as log:
         for progress in training:
             for name, value in progress.losses.items():
-                if name != "gradients" or value > 0:
-                    smooth[name] = value if name not in smooth else 0.98 * smooth[name] + 0.02 * value
+                smooth[name] = 0.98 * smooth.get(name, value) + 0.02 * value
             if progress.step % 50 == 0:
                 row = [f"{smooth.get(name, float('nan')):.5f}" for name in names]
                 print(progress.step, *row, f"{progress.seconds:.2f}", sep=",", file=log, flush=True)

@@ -1,6 +1,7 @@
 """The VGG family as a perceptual backbone: layer names, weights and the plain forward pass."""
 
 import os
+import re
 import warnings
 import zipfile
 from pathlib import Path
@@ -74,6 +75,8 @@ class Backbone(nn.Module):
                 width = widths[block - 1][index - 1]
                 self.convs[name] = nn.Conv2d(channels, width, 3)
                 channels = width
+        #: 1x1 maps that turn some layers' features into the ones a caller sees; a distilled network has them.
+        self.maps = nn.ParameterDict()
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
 
@@ -117,11 +120,11 @@ class Backbone(nn.Module):
         for name in layers:
             check_choice("layer", name, self.layers)
         last = max(self.layers.index(name) for name in layers)
-        maps = self.run(image, self.layers[: last + 1], set(layers))
+        maps, _ = self.run(image, self.layers[: last + 1], set(layers))
         return {name: maps[name] for name in self.layers if name in layers}
 
     def run(self, x, steps, keep, origin=(0, 0)):
-        """Consecutive layers from ``x`` on: ``{name: map}`` of those in ``keep`` and of the last one.
+        """Consecutive layers from ``x`` on: ``({name: map} of those in keep, output of the last one)``.
 
         Args:
             x: output of the layer before ``steps``, or the image.
@@ -137,9 +140,9 @@ class Backbone(nn.Module):
                 x = x[..., y % 2 :, z % 2 :]
                 y, z = (y + 1) // 2, (z + 1) // 2
             x = self.step(name, x, keep)
-            if name in keep or name == steps[-1]:
-                maps[name] = x
-        return maps
+            if name in keep:
+                maps[name] = F.conv2d(x, self.maps[name]) if name in self.maps else x
+        return maps, x
 
     def step(self, name, x, keep=()):
         """Output of the layer ``name`` for the output ``x`` of the layer before it.
@@ -207,6 +210,9 @@ def load_backbone(name="auto", *, deepest="relu5_1", weights=None, pooling="max"
         backbone.convs.load_state_dict({key: state[key].float() for key in backbone.convs.state_dict()})
     except RuntimeError as error:
         raise InputError(f"the weights do not fit {name}: {error}") from None
+    for layer in backbone.layers:
+        if f"{layer}.map" in state:
+            backbone.maps[layer] = nn.Parameter(state[f"{layer}.map"].float()[:, :, None, None])
     return backbone.eval().requires_grad_(False)
 
 
@@ -227,7 +233,7 @@ def layer_names(widths):
 
 def block_of(layer):
     """Number of the block that a layer belongs to: ``block_of("relu4_2") == 4``."""
-    return int(layer.lstrip("convrelupool").partition("_")[0])
+    return int(re.match(r"[a-z]+(\d+)", layer)[1])
 
 
 def deepest_of(layers, name="vgg19"):
@@ -297,13 +303,12 @@ def _read(path):
 
 def _by_layer_name(state, name):
     """Rename torchvision's ``features.N.weight`` to ``convB_I.weight``."""
-    renamed, index = {}, 0
-    for layer in layer_names(ARCHITECTURES[name]):
+    renamed = {}
+    for index, layer in enumerate(layer_names(ARCHITECTURES[name])):
         for kind in ("weight", "bias"):
             tensor = state.get(f"features.{index}.{kind}")
             if layer.startswith("conv") and tensor is not None:
                 renamed[f"{layer}.{kind}"] = tensor
-        index += 1
     return renamed
 
 

@@ -60,7 +60,9 @@ def load_image_and_alpha(source, *, background=(1.0, 1.0, 1.0), max_pixels=MAX_P
     elif isinstance(source, (str, os.PathLike)):
         array = _open(_fetch(source), str(source), max_pixels)
     else:
-        raise TypeError(f"expected a path, URL, PIL image, array or tensor as picture, received {type(source).__name__}")
+        raise TypeError(
+            f"expected a path, URL, PIL image, array or tensor as picture, received {type(source).__name__}"
+        )
     pixels = torch.from_numpy(_to_float(array)).permute(2, 0, 1).unsqueeze(0)
     if pixels.shape[1] == 3:
         return pixels.contiguous(), None
@@ -96,7 +98,9 @@ def save_image(image, path, *, alpha=None, settings=None):
         if suffix in (".tif", ".tiff"):
             pixels = _to_integers(image, alpha, np.uint16)
             extra = ["unassalpha"] if alpha is not None else None
-            tifffile.imwrite(temporary, pixels, photometric="rgb", extrasamples=extra, description=note, compression="zlib")
+            tifffile.imwrite(
+                temporary, pixels, photometric="rgb", extrasamples=extra, description=note, compression="zlib"
+            )
         else:
             picture = to_pil(image, None if suffix in (".jpg", ".jpeg") else alpha)
             _save_pil(picture, temporary, suffix, note)
@@ -226,7 +230,7 @@ def _decode(picture, name, max_pixels):
 
 def _deep_grey(values, mode, name):
     """Grey pictures with more than 8 bits: scaled by their range, which ``convert("RGB")`` would clip."""
-    if mode.startswith("I;16") or (mode == "I" and 0 <= values.min() and values.max() <= 65535):
+    if mode.startswith("I;16") or (mode == "I" and values.min() >= 0 and values.max() <= 65535):
         return values.astype(np.uint16)
     if mode == "F" and values.min() >= 0 and values.max() <= 1:
         return values
@@ -258,8 +262,10 @@ def _from_tensor(tensor):
         tensor = tensor[0]
     if tensor.dim() != 3 or tensor.shape[0] not in (1, 3, 4):
         raise InputError(f"expected a tensor of shape (3, H, W) or (1, 3, H, W), received {tuple(tensor.shape)}")
-    return tensor.detach().cpu().float().permute(1, 2, 0).numpy() if tensor.is_floating_point() else (
-        tensor.detach().cpu().permute(1, 2, 0).numpy()
+    return (
+        tensor.detach().cpu().float().permute(1, 2, 0).numpy()
+        if tensor.is_floating_point()
+        else (tensor.detach().cpu().permute(1, 2, 0).numpy())
     )
 
 
@@ -282,7 +288,9 @@ def _to_float(array):
     bad = ~np.isfinite(array)
     if bad.any():
         row, column, _ = np.argwhere(bad)[0]
-        raise InputError(f"the picture has {int(bad.sum())} values that are NaN or infinite, the first at row {row}, column {column}")
+        raise InputError(
+            f"the picture has {int(bad.sum())} values that are NaN or infinite, the first at row {row}, column {column}"
+        )
     low, high = float(array.min()), float(array.max())
     if low < -1e-3 or high > 1 + 1e-3:
         raise InputError(f"floats must lie in [0, 1], received {low:g} to {high:g}; divide by 255 or convert to uint8")

@@ -89,7 +89,11 @@ def free_memory(device):
     """Bytes that are free on a device: the GPU's, or the machine's."""
     device = torch.device(device)
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return (
+            torch.cuda.mem_get_info(device)[0]
+            + torch.cuda.memory_reserved(device)
+            - torch.cuda.memory_allocated(device)
+        )
     try:
         with open("/proc/meminfo") as file:
             fields = dict(line.split(":") for line in file)
@@ -177,7 +181,8 @@ def _seconds_per_pixel(backbone, plan, size, optimizer):
         sums = feature_sums(backbone, image, taps, plan)
         loss = sum((second / count).square().sum() for count, _, second in sums) + total_variation(image)
         loss.backward()
-        stepper.step(lambda value=loss.detach(): value)
+        value = loss.detach()
+        stepper.step(lambda: value)  # noqa: B023 - called at once
         image.detach().clone()
         if device.type == "cuda":
             torch.cuda.synchronize(device)

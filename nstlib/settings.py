@@ -106,7 +106,9 @@ class Settings:
         for name in ("content_layers", "style_layers"):
             layers = getattr(self, name)
             if not layers or any(not _is_weight(w) for w in layers.values()) or sum(layers.values()) == 0:
-                raise InputError(f"{name} needs at least one layer and weights of at least 0 that are not all 0, received {layers}")
+                raise InputError(
+                    f"{name} needs at least one layer and weights of at least 0 that are not all 0, received {layers}"
+                )
         if self.style_blend is not None and (
             any(not _is_weight(w) for w in self.style_blend) or sum(self.style_blend) == 0
         ):
@@ -116,7 +118,9 @@ class Settings:
         if isinstance(self.memory, str):
             check_choice("memory", self.memory, MEMORY)
         elif not isinstance(self.memory, int) or self.memory <= 0:
-            raise InputError(f"memory must be one of {', '.join(MEMORY)} or a number of bytes, received {self.memory!r}")
+            raise InputError(
+                f"memory must be one of {', '.join(MEMORY)} or a number of bytes, received {self.memory!r}"
+            )
 
     def _number(self, name, least):
         value = getattr(self, name)
@@ -128,15 +132,18 @@ class Settings:
     def as_dict(self):
         """JSON-able copy; a picture given as ``init`` becomes its path, or None if it has none."""
         values = dataclasses.asdict(dataclasses.replace(self, init=None))
-        values["init"] = str(self.init) if isinstance(self.init, (str, bytes)) or hasattr(self.init, "__fspath__") else None
+        values["init"] = (
+            str(self.init) if isinstance(self.init, (str, bytes)) or hasattr(self.init, "__fspath__") else None
+        )
         return values
 
 
 #: Named settings to start from. ``gatys2016`` is the method of Gatys et al., *Image Style Transfer Using
 #: Convolutional Neural Networks*, CVPR 2016: its layers and weights, Gram normalisation, average pooling,
 #: L-BFGS, one size, alpha / beta = 1e-3. Differs from the paper: its VGG was rescaled filter by filter to a mean
-#: activation of 1 on ImageNet, here each layer is, on the pictures at hand; and Gram matrices are divided by the
-#: pixels of their own picture before they are compared, which is the paper's formula where both have one size.
+#: activation of 1 on ImageNet, here each layer is rescaled to a mean square of 1 on the pictures at hand; and Gram
+#: matrices are divided by the pixels of their own picture before they are compared, which is the paper's formula
+#: where both have one size.
 PRESETS = {
     "default": {},
     "gatys2016": {

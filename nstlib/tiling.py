@@ -12,6 +12,7 @@ whole-network tiles. Going segment by segment needs rims of 4 to 6 feature pixel
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 
@@ -123,7 +124,7 @@ class _Segment:
             ``(output over the core, [tuple of sums per tap])``.
         """
         # Only the remainders of the origin matter to pooling; fewer values, fewer compiled variants.
-        maps = self.backbone.run(x, self.steps, self.keep, tuple(n % 2**self.pools for n in origin))
+        maps, output = self.backbone.run(x, self.steps, self.keep, tuple(n % 2**self.pools for n in origin))
         (y, z), (top, left, bottom, right) = origin, core
         sums = {}
         for name in self.steps:
@@ -134,15 +135,14 @@ class _Segment:
                 if layer == name:
                     part = maps[name][..., top - y : bottom - y, left - z : right - z]
                     sums[index] = tuple(tap(part, slice(top, bottom), slice(left, right)))
-        output = maps[self.steps[-1]][..., top - y : bottom - y, left - z : right - z]
-        return output, [sums[index] for index in range(len(self.taps))]
+        return output[..., top - y : bottom - y, left - z : right - z], [sums[index] for index in range(len(self.taps))]
 
     def cores(self, height, width, tile):
         """Cut the input into about square, equally large cores that start at multiples of the pooling."""
         align = 2**self.pools
         tops, lefts = _cuts(height, tile, align), _cuts(width, tile, align)
-        for top, bottom in zip(tops, tops[1:], strict=False):
-            for left, right in zip(lefts, lefts[1:], strict=False):
+        for top, bottom in pairwise(tops):
+            for left, right in pairwise(lefts):
                 yield top, left, bottom, right
 
     def unflatten(self, sums):

@@ -1,26 +1,22 @@
 """The transfer: a pyramid of sizes, an optimizer on the picture's pixels, one step at a time."""
 
 import hashlib
-import json
 import math
 import time
 import warnings
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from tqdm.auto import tqdm
 
+from .checkpoints import read_state, write_state
 from .errors import InputError
 from .features import Backbone, deepest_of, load_backbone
 from .images import MAX_PIXELS, fit_size, load_image, load_image_and_alpha, resize, save_image, to_pil
-from .losses import STYLE_LOSSES, content_loss, total_variation
 from .memory import is_out_of_memory, plan_for, tighten
-from .moments import Moments, at_least_float32, blend
+from .objective import Objective
 from .optimizers import OPTIMIZERS, make_optimizer, warm_start
 from .settings import INITS, make_settings
-from .tiling import feature_sums
 
 COARSEST = 128  # pixels of the longer side
 #: Each finer level of the pyramid gets this share of the iterations of the level below it.
@@ -99,7 +95,9 @@ class StyleTransfer:
         if not styles:
             raise InputError("at least one style picture is needed")
         if settings.style_blend is not None and len(settings.style_blend) != len(styles):
-            raise InputError(f"{len(styles)} style pictures need as many blend weights, received {len(settings.style_blend)}")
+            raise InputError(
+                f"{len(styles)} style pictures need as many blend weights, received {len(settings.style_blend)}"
+            )
         self._content, self._alpha = load_image_and_alpha(content, max_pixels=max_pixels)
         self._styles = [load_image(picture, max_pixels=max_pixels) for picture in styles]
         given = not isinstance(settings.init, str) or settings.init not in INITS
@@ -173,7 +171,9 @@ class StyleTransfer:
         layers = {**s.content_layers, **s.style_layers}
         if backbone is None:
             deepest = deepest_of(layers, s.backbone)
-            backbone = load_backbone(s.backbone, deepest=deepest, weights=s.weights, pooling=s.pooling, padding=s.padding)
+            backbone = load_backbone(
+                s.backbone, deepest=deepest, weights=s.weights, pooling=s.pooling, padding=s.padding
+            )
         elif not isinstance(backbone, Backbone):
             raise TypeError(f"backbone must be a name or a Backbone, received {type(backbone).__name__}")
         for layer in layers:
@@ -221,10 +221,7 @@ class StyleTransfer:
         self._level += 1
         self._in_level = 0
         size = self.sizes[self._level]
-        start = self._first_image(size) if previous is None else resize(self.image, size)
-        if previous is not None and self.settings.optimizer == "LBFGS":
-            start = _enlarge(self._average, size)
-        self._set_image(start)
+        self._set_image(self._first_image(size) if previous is None else resize(self.image, size))
         optimizer = make_optimizer(self.settings.optimizer, self._image, self.settings.learning_rate)
         if previous is not None and self.settings.optimizer == self._optimizer_name:
             warm_start(optimizer, self._optimizer, previous, self._image)
@@ -252,39 +249,7 @@ class StyleTransfer:
         )
         content = resize(self._content, size).to(self._image)
         styles = [resize(style, self._style_size(style, size)).to(self._image) for style in self._styles]
-        taps = [(layer, _moments) for layer in s.style_layers]
-        with torch.no_grad():
-            found = [self._guarded(lambda style=style: feature_sums(self.backbone, style, taps, self.plan)) for style in styles]
-            weights = s.style_blend or [1.0] * len(styles)
-            self._style_targets = [
-                blend([Moments(*sums[index]) for sums in found], weights) for index in range(len(taps))
-            ]
-            maps = self._guarded(lambda: self._content_maps(content))
-        # The paper's network is rescaled to a mean activation of 1, else alpha and beta would depend on it.
-        self._style_activity = [target.mean.mean() for target in self._style_targets]
-        self._content_norms = [m.square().sum() if s.normalized else 2 * m.mean() ** 2 for m in map(at_least_float32, maps)]
-        self._taps = taps + [
-            (layer, _squared_error(m)) for layer, m in zip(s.content_layers, maps, strict=True)
-        ]
-
-    def _content_maps(self, content):
-        """Feature maps of the content, gathered from tiles as everything else."""
-        maps = {}
-
-        def gather(layer):
-            width = self.backbone.channels(layer)
-            height, columns = (n >> self.backbone.level(layer) for n in content.shape[2:])
-            maps[layer] = torch.empty(1, width, height, columns, device=self.device, dtype=self._dtype)
-
-            def put(features, rows, columns):
-                maps[layer][..., rows, columns] = features
-                return ()
-
-            return put
-
-        layers = self.settings.content_layers
-        feature_sums(self.backbone, content, [(layer, gather(layer)) for layer in layers], self.plan)
-        return [maps[layer] for layer in layers]
+        self._objective = self._guarded(lambda: Objective(self.backbone, content, styles, s, self.plan))
 
     # Iterations
 
@@ -315,27 +280,13 @@ class StyleTransfer:
 
     def _losses_and_gradient(self):
         """Fill the image's gradient; return content, style and image loss and their weighted sum."""
-        s = self.settings
         self._image.grad = None
-        sums = feature_sums(self.backbone, self._image, self._taps, self.plan)
-        count = len(s.style_layers)
-        style = [self._style_loss(Moments(*found), index) for index, found in enumerate(sums[:count])]
-        content = [content_loss(error, norm) for (error,), norm in zip(sums[count:], self._content_norms, strict=True)]
-        style, content = _mean(style, s.style_layers), _mean(content, s.content_layers)
-        image = total_variation(self._image)
-        total = s.content_weight * content + s.style_weight * style + s.tv_weight * image
+        losses = self._objective(self._image, self.plan)
         # A loss without a unit changes by about 1/pixels per pixel. Optimizing its product with the number of pixels
         # makes learning rates mean the same at every size and keeps half-precision gradients in range.
-        scale = self._image[0, 0].numel() if s.normalized else 1
-        (total * scale).backward()
-        return torch.stack([content, style, image, total]).detach()
-
-    def _style_loss(self, moments, index):
-        target = self._style_targets[index]
-        if self.settings.normalized:
-            return STYLE_LOSSES[self.settings.style_loss](moments, target).sum()
-        distance = (moments.gram - target.gram).square().sum()
-        return distance / (4 * target.gram.shape[1] ** 2 * self._style_activity[index] ** 4)
+        scale = self._image[0, 0].numel() if self.settings.normalized else 1
+        (losses[3] * scale).backward()
+        return torch.stack(losses).detach()
 
     def _guarded(self, compute):
         """Run ``compute``; when memory runs out, tile more and run it again."""
@@ -361,8 +312,8 @@ class StyleTransfer:
             if self._last_good is not None and self._last_good.shape == self._average.shape:
                 self._average.copy_(self._last_good)
             raise Diverged(
-                f"the loss became {losses[3].item()} at iteration {self.iteration + 1}; the picture is the last good one. "
-                "A smaller learning_rate or precision='float32' helps"
+                f"the loss became {losses[3].item()} at iteration {self.iteration + 1}; the picture is the last good "
+                "one. A smaller learning_rate or precision='float32' helps"
             )
         if self._last_good is None or self._last_good.shape != self._average.shape:
             self._last_good = torch.empty_like(self._average)
@@ -372,16 +323,12 @@ class StyleTransfer:
 
     def save_checkpoint(self, path):
         """Write the whole state to a safetensors file; the file appears whole or not at all."""
-        tensors = {"image": self._image.detach(), "average": self._average}
-        plain = _flatten(self._optimizer.state_dict()["state"].get(0, {}), "optimizer", tensors)
         state = {
-            "level": self._level, "in_level": self._in_level, "iteration": self.iteration, "weight": self._weight,
-            "optimizer": self._optimizer_name, "optimizer_state": plain, "inputs": self._fingerprint(),
-            "settings": self.settings.as_dict(),
+            "inputs": self._fingerprint(), "level": self._level, "in_level": self._in_level,
+            "iteration": self.iteration, "image": self._image, "average": self._average, "weight": self._weight,
+            "optimizer": self._optimizer_name, "optimizer_state": self._optimizer.state_dict()["state"].get(0),
         }  # fmt: skip
-        temporary = Path(f"{path}.part")
-        save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, temporary, metadata={"state": json.dumps(state)})
-        temporary.replace(path)
+        write_state(state, path)
 
     def load_checkpoint(self, path):
         """Go on where :meth:`save_checkpoint` stood; the result is that of an uninterrupted run.
@@ -389,24 +336,17 @@ class StyleTransfer:
         Raises:
             InputError: no checkpoint, or one of other pictures or settings.
         """
-        try:
-            with safe_open(path, "pt") as file:
-                state = json.loads(file.metadata()["state"])
-                # Copies are aligned in memory as fresh tensors are, so that sums over them round alike.
-                tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
-            raise InputError(f"{path} is not a checkpoint: {error}") from None
-        if state["inputs"] != self._fingerprint():
+        state = read_state(path)
+        if state.get("inputs") != self._fingerprint():
             raise InputError(f"{path} is the checkpoint of other pictures or settings; give the same or delete it")
         self._level, self._in_level, self.iteration = state["level"], state["in_level"], state["iteration"]
-        self._set_image(tensors["image"])
-        self._average.copy_(tensors["average"])
+        self._set_image(state["image"])
+        self._average.copy_(state["average"])
         self._weight = state["weight"]
         self._optimizer_name = state["optimizer"]
         self._optimizer = make_optimizer(self._optimizer_name, self._image, self.settings.learning_rate)
-        restored = _unflatten(state["optimizer_state"], tensors)
-        if restored:
-            self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": {0: restored}})
+        if state["optimizer_state"]:
+            self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": {0: state["optimizer_state"]}})
         self._aim()
 
     def _fingerprint(self):
@@ -462,40 +402,24 @@ def run(transfer, *, progress=True, checkpoint=None, checkpoint_every=30, resume
         try:
             for step in transfer:
                 bar.update(step.size[0] * step.size[1] / 1e6)
-                bar.set_description(f"{step.size[1]}x{step.size[0]}, iteration {step.iteration}/{len(transfer)}", refresh=False)
+                bar.set_description(
+                    f"{step.size[1]}x{step.size[0]}, iteration {step.iteration}/{len(transfer)}", refresh=False
+                )
                 if checkpoint and time.monotonic() - saved >= checkpoint_every:
                     transfer.save_checkpoint(checkpoint)
                     saved = time.monotonic()
         except KeyboardInterrupt:
             if checkpoint:
                 transfer.save_checkpoint(checkpoint)
-            warnings.warn(f"interrupted at iteration {transfer.iteration} of {len(transfer)}: this is the picture so far", stacklevel=2)
+            warnings.warn(
+                f"interrupted at iteration {transfer.iteration} of {len(transfer)}: this is the picture so far",
+                stacklevel=2,
+            )
             return False
         except Diverged as error:
             warnings.warn(str(error), stacklevel=2)
             return False
     return True
-
-
-def _moments(features, rows, columns):
-    return Moments.of(features).tensors
-
-
-def _squared_error(target):
-    def measure(features, rows, columns):
-        return ((at_least_float32(features) - target[..., rows, columns]).square().sum(),)
-
-    return measure
-
-
-def _mean(losses, weights):
-    """Weighted mean of the losses of several layers."""
-    total = sum(weights.values())
-    return sum(loss * (weight / total) for loss, weight in zip(losses, weights.values(), strict=True))
-
-
-def _enlarge(image, size):
-    return torch.nn.functional.interpolate(image, size=size, mode="bicubic", align_corners=False)
 
 
 def _fastest_device():
@@ -508,26 +432,3 @@ def _check_device(device):
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not available.get(device.type, True):
         raise InputError(f"device {device} is not available on this machine; use device='auto' or 'cpu'")
-
-
-def _flatten(value, name, tensors):
-    """JSON-able skeleton of nested optimizer state; its tensors go into ``tensors`` under dotted names."""
-    if torch.is_tensor(value):
-        tensors[name] = value
-        return {"tensor": name}
-    if isinstance(value, dict):
-        return {"dict": {str(key): _flatten(item, f"{name}.{key}", tensors) for key, item in value.items()}}
-    if isinstance(value, (list, tuple)):
-        return {"list": [_flatten(item, f"{name}.{i}", tensors) for i, item in enumerate(value)]}
-    return {"value": value}
-
-
-def _unflatten(node, tensors):
-    ((kind, value),) = node.items()
-    if kind == "tensor":
-        return tensors[value]
-    if kind == "dict":
-        return {key: _unflatten(item, tensors) for key, item in value.items()}
-    if kind == "list":
-        return [_unflatten(item, tensors) for item in value]
-    return value

@@ -37,7 +37,19 @@ def command(folder, *arguments, **options):
 
 
 def test_paints_a_file(folder):
-    done = command(folder, "content.png", "style.png", "other.jpg", "-o", "out.png", *FAST, "--beta", "3", "--style-layers", "relu1_1,relu3_1=0.5")
+    done = command(
+        folder,
+        "content.png",
+        "style.png",
+        "other.jpg",
+        "-o",
+        "out.png",
+        *FAST,
+        "--beta",
+        "3",
+        "--style-layers",
+        "relu1_1,relu3_1=0.5",
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "out.png\n", "")
     assert pixels(folder / "out.png").shape == (51, 64, 3)
     settings = read_settings(folder / "out.png")
@@ -54,7 +66,10 @@ def test_default_is_the_documented_one(folder):
 
 @pytest.mark.parametrize("suffix", [".jpg", ".webp", ".tif"])
 def test_other_formats(folder, suffix):
-    assert cli.main([str(folder / "content.png"), str(folder / "style.png"), "-o", str(folder / f"out{suffix}"), *FAST]) == 0
+    assert (
+        cli.main([str(folder / "content.png"), str(folder / "style.png"), "-o", str(folder / f"out{suffix}"), *FAST])
+        == 0
+    )
     assert read_settings(folder / f"out{suffix}")["size"] == 64
 
 
@@ -100,10 +115,15 @@ def test_estimate_answers_before_the_work(folder):
 
 
 def start(folder, *arguments):
+    """The same command, not waited for."""
     return subprocess.Popen(
-        [sys.executable, "-m", "nstlib", "content.png", "style.png", "--backbone", "compact", *arguments], cwd=folder,
-        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )  # fmt: skip
+        [sys.executable, "-m", "nstlib", "content.png", "style.png", "--backbone", "compact", *arguments],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
 
 
 def wait_for(condition, process, seconds=60):
@@ -115,7 +135,9 @@ def wait_for(condition, process, seconds=60):
 
 
 def test_ctrl_c_saves_the_picture_so_far(folder):
-    process = start(folder, "-o", "out.png", "--size", "256", "--levels", "1", "--iterations", "100000", "--checkpoint", "state.st")
+    process = start(
+        folder, "-o", "out.png", "--size", "256", "--levels", "1", "--iterations", "100000", "--checkpoint", "state.st"
+    )
     line = ""
     while "iteration" not in line:  # the progress bar shows that it paints
         line += process.stderr.read(1)
@@ -133,10 +155,7 @@ def test_killed_and_resumed_is_as_if_nothing_had_been(folder):
     whole = command(folder, "content.png", "style.png", "--backbone", "compact", *options, "-o", "whole.png")
     options = (*options, "--checkpoint", "state.st")
     assert whole.returncode == 0
-    process = subprocess.Popen(
-        [sys.executable, "-m", "nstlib", "content.png", "style.png", "--backbone", "compact", *options, "--checkpoint-every", "0", "-o", "part.png"],
-        cwd=folder, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )  # fmt: skip
+    process = start(folder, *options, "--checkpoint-every", "0", "-o", "part.png")
     wait_for((folder / "state.st").exists, process)
     process.kill()
     process.wait()

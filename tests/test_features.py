@@ -32,7 +32,9 @@ def offline(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
 
 
-@pytest.mark.parametrize(("layer", "index"), [("relu1_1", 1), ("relu3_4", 17), ("conv4_2", 21), ("relu5_1", 29), ("pool2", 9)])
+@pytest.mark.parametrize(
+    ("layer", "index"), [("relu1_1", 1), ("relu3_4", 17), ("conv4_2", 21), ("relu5_1", 29), ("pool2", 9)]
+)
 def test_layers_are_those_of_torchvision(vgg, layer, index):
     model, path = vgg
     net = load_backbone("vgg19", weights=path, deepest=layer, padding="zeros")
@@ -133,7 +135,10 @@ def test_broken_weight_files(tmp_path, content, suffix):
 
 
 def test_weights_of_another_network(tmp_path):
-    save_file({f"{k}.{p}": torch.zeros(3) for k in Backbone(ARCHITECTURES["compact"]).convs for p in ("weight", "bias")}, tmp_path / "w.safetensors")
+    save_file(
+        {f"{k}.{p}": torch.zeros(3) for k in Backbone(ARCHITECTURES["compact"]).convs for p in ("weight", "bias")},
+        tmp_path / "w.safetensors",
+    )
     with pytest.raises(InputError, match="do not fit"):
         load_backbone("compact", weights=tmp_path / "w.safetensors")
 

@@ -7,7 +7,6 @@ import zlib
 
 import numpy as np
 import pytest
-import tifffile
 import torch
 from conftest import make_picture
 from PIL import Image, ImageCms
@@ -77,7 +76,9 @@ def test_16_bit_colour_tiff_comes_back_exactly(tmp_path):
 def test_grey_and_palette(picture, tmp_path, mode):
     converted = Image.fromarray(picture).convert(mode)
     converted.save(tmp_path / "p.png")
-    np.testing.assert_allclose(as_array(load_image(tmp_path / "p.png")), np.asarray(converted.convert("RGB")) / 255, atol=1e-6)
+    np.testing.assert_allclose(
+        as_array(load_image(tmp_path / "p.png")), np.asarray(converted.convert("RGB")) / 255, atol=1e-6
+    )
 
 
 def test_transparency_is_composited_and_kept(tmp_path):
@@ -106,7 +107,9 @@ def test_cmyk(tmp_path):
 
 def test_icc_profile_is_applied(tmp_path, picture):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
-    Image.fromarray(picture).save(tmp_path / "s.png", icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    Image.fromarray(picture).save(
+        tmp_path / "s.png", icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    )
     np.testing.assert_allclose(as_array(load_image(tmp_path / "s.png")), picture / 255, atol=2.5 / 255)
     Image.fromarray(picture).save(tmp_path / "b.png", icc_profile=profile.tobytes())  # a profile that does not fit RGB
     with pytest.warns(UserWarning, match=r"colour profile of .*b.png is broken"):
@@ -135,7 +138,12 @@ def bomb(width, height):
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+        + chunk(b"IEND", b"")
+    )
 
 
 def test_bombs_are_refused_from_the_header():

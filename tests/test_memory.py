@@ -55,14 +55,19 @@ def test_largest_size_fits_and_a_larger_one_does_not():
     assert peak_memory(net, (height + 40, longest + 40), PLANS[-1]) > budget
 
 
-@pytest.mark.parametrize(("error", "expected"), [(MemoryError(), True), (RuntimeError("CUDA out of memory."), True), (RuntimeError("shape"), False)])
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [(MemoryError(), True), (RuntimeError("CUDA out of memory."), True), (RuntimeError("shape"), False)],
+)
 def test_recognises_out_of_memory(error, expected):
     assert is_out_of_memory(error) is expected
 
 
 def test_estimate_of_a_transfer():
     content = make_picture(96, 128)
-    few, many = (estimate(StyleTransfer(content, content, backbone="compact", size=128, iterations=n)) for n in (10, 1000))
+    few, many = (
+        estimate(StyleTransfer(content, content, backbone="compact", size=128, iterations=n)) for n in (10, 1000)
+    )
     assert few.size == (96, 128)
     assert few.memory == many.memory > 0
     assert many.seconds > 20 * few.seconds > 0

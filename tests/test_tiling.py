@@ -94,7 +94,9 @@ def test_untiled_sums_are_those_of_the_plain_forward_pass(small_net):
 def test_only_the_layers_needed_run(small_net, monkeypatch):
     ran = []
     step = type(small_net).step
-    monkeypatch.setattr(type(small_net), "step", lambda net, name, x, keep=(): ran.append(name) or step(net, name, x, keep))
+    monkeypatch.setattr(
+        type(small_net), "step", lambda net, name, x, keep=(): ran.append(name) or step(net, name, x, keep)
+    )
     image = torch.rand(1, 3, 32, 32, dtype=torch.float64)
     feature_sums(small_net, image, [("relu2_1", lambda f, *_: (f.sum(),))])
     assert ran[-1] == "relu2_1"

@@ -1,0 +1,90 @@
+"""Loss against time: optimizer x pyramid, on the objective of Gatys et al. 2016 and on ours.
+
+    python benchmarks/convergence.py CONTENT STYLE [CONTENT STYLE ...] [--size 512] [--plot curves.png]
+
+The reference run is the ``gatys2016`` preset: L-BFGS, one size, 500 iterations. All other runs minimise the very
+same loss; what is compared is how long each takes, all levels of the pyramid included, until its loss at the
+full size is as low as the reference's at its end. The same again for the normalised loss.
+"""
+
+import argparse
+import time
+
+from measure import table
+
+from nstlib import StyleTransfer
+
+RUNS = {
+    "L-BFGS, one size": {"optimizer": "LBFGS", "levels": 1, "iterations": 500},
+    "Adam, one size": {"optimizer": "Adam", "levels": 1, "iterations": 500},
+    "L-BFGS, pyramid": {"optimizer": "LBFGS", "iterations": 500},
+    "Adam, pyramid (default)": {"optimizer": "Adam", "iterations": 500},
+}
+OBJECTIVES = {
+    "gatys2016": {"preset": "gatys2016"},
+    "normalised": {},
+}
+
+
+def curve(content, style, size, **options):
+    """[(seconds since the start, loss)] of the iterations at the full size."""
+    started = time.perf_counter()
+    transfer = StyleTransfer(content, style, size=size, **options)
+    points = []
+    for step in transfer:
+        if step.size == transfer.sizes[-1]:
+            points.append((time.perf_counter() - started, step.losses["total"]))
+    return points
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("pictures", nargs="+", help="CONTENT STYLE, repeated")
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--backbone", default="compact")
+    parser.add_argument("--init", default="content", choices=("content", "noise"))
+    parser.add_argument("--plot")
+    options = parser.parse_args()
+    pairs = list(zip(options.pictures[::2], options.pictures[1::2], strict=True))
+    rows, curves = [], {}
+    for number, (content, style) in enumerate(pairs, 1):
+        for objective, settings in OBJECTIVES.items():
+            goal = reference = None
+            for name, run in RUNS.items():
+                points = curve(
+                    content,
+                    style,
+                    options.size,
+                    **{**settings, "init": options.init, "backbone": options.backbone, **run},
+                )
+                curves[number, objective, name] = points
+                if goal is None:
+                    reference, goal = points[-1]
+                reached = next((t for t, loss in points if loss <= goal), None)
+                share = f"{reached / reference:.2f}" if reached else "not reached"
+                rows.append([number, objective, name, f"{points[-1][1]:.4g}", f"{points[-1][0]:.0f}", share])
+                print(*rows[-1], sep="\t", flush=True)
+    table(["pair", "objective", "run", "final loss", "seconds", "time to the reference's loss"], rows)
+    if options.plot:
+        plot(curves, options.plot)
+
+
+def plot(curves, path):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    panels = sorted({key[:2] for key in curves})
+    figure, axes = pyplot.subplots(1, len(panels), figsize=(5 * len(panels), 4), squeeze=False)
+    for (number, objective), axis in zip(panels, axes[0], strict=True):
+        for name in RUNS:
+            axis.plot(*zip(*curves[number, objective, name], strict=True), label=name)
+        axis.set(xlabel="seconds", ylabel="total loss", yscale="log", title=f"pair {number}, {objective}")
+    axes[0][0].legend()
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+if __name__ == "__main__":
+    main()

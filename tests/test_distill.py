@@ -1,0 +1,168 @@
+"""Training the compact network: its pieces by hand, and a few real steps."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_net, make_picture
+from PIL import Image
+from safetensors.torch import save_file
+
+from nstlib import InputError, Moments, distill, load_backbone, load_image
+from nstlib.features import ARCHITECTURES, Backbone, metadata
+from nstlib.images import resize
+from nstlib.losses import gram_loss, wasserstein_loss
+
+
+@pytest.fixture
+def crops(tmp_path):
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for seed in range(3):
+        Image.fromarray(make_picture(60, 80, seed)).save(folder / f"{seed}.png")
+    return distill.Crops([folder], 32)
+
+
+def training(crops, **options):
+    teacher = distill.Teacher((make_net(), (*distill.STYLE_LAYERS, "relu4_2"), {}))
+    return distill.Distillation(teacher, crops, **{"steps": 6, "normalized_share": 0.5, "batch_size": 4, **options})
+
+
+def test_training_lowers_its_loss(crops):
+    first, *_, last = training(crops, steps=30, normalized_share=1)
+    assert last.losses["embedding"] < 0.8 * first.losses["embedding"]
+
+
+def test_resumed_training_is_the_uninterrupted_one(crops, tmp_path):
+    whole = [p.losses for p in training(crops)]
+    assert ["gradients" in losses for losses in whole] == [False] * 3 + [True] * 3
+    for stop in (2, 3, 5):  # before, at and after the folding
+        path = tmp_path / f"{stop}.pt"
+        list(itertools.islice(training(crops, checkpoint=path, save_every=1), stop))
+        assert [p.losses for p in training(crops, checkpoint=path)] == whole[stop:]
+
+
+def test_exported_weights_are_a_compact_backbone(crops, tmp_path):
+    for share in (0.5, 1):  # folded on the way, or only for the export
+        run = training(crops, normalized_share=share)
+        list(run)
+        run.export(tmp_path / "w.safetensors", {"teachers": "a test"})
+        net = load_backbone("compact", weights=tmp_path / "w.safetensors")
+        assert metadata(tmp_path / "w.safetensors") == {"teachers": "a test"}
+        assert set(net.maps) == set(run.teacher.layers)
+
+
+def test_folding_changes_nothing():
+    net = distill.Normalized(((4, 5), (6,)))
+    for norm in net.norms.values():
+        torch.nn.init.uniform_(norm.weight, 0.5, 2)
+        torch.nn.init.normal_(norm.bias)
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.5, 2)
+    plain = Backbone(((4, 5), (6,)))
+    net.fold_into(plain)
+    image = torch.rand(1, 3, 20, 20)
+    torch.testing.assert_close(plain(image, ["relu2_1"]), net.eval()(image, ["relu2_1"]), rtol=1e-4, atol=1e-5)
+
+
+def test_small_map_keeps_the_distances_of_the_large_one():
+    large = torch.randn(40, 6, dtype=torch.float64)
+    small = torch.linalg.qr(large)[1]
+    a, b = torch.rand(2, 1, 6, 9, 9, dtype=torch.float64)
+    for loss in (gram_loss, wasserstein_loss):
+        values = []
+        for matrix in (large, small):
+            mapped = [Moments.of(torch.einsum("oc,nchw->nohw", matrix, f)) for f in (a, b)]
+            values.append(loss(*mapped))
+        torch.testing.assert_close(values[0], values[1], rtol=1e-2 if loss is wasserstein_loss else 1e-9, atol=0)
+
+
+def test_embedded_gram_is_the_gram_of_the_embedding():
+    f, embedding = torch.rand(2, 5, 7, 7), torch.nn.Conv2d(5, 9, 1, bias=False)
+    torch.testing.assert_close(distill.embedded_gram(Moments.of(f), embedding), Moments.of(embedding(f)).gram)
+
+
+def test_style_gradient_by_finite_differences():
+    net = make_net(torch.float64)
+    images, target = torch.rand(2, 1, 3, 24, 24, dtype=torch.float64)
+
+    def gram(image, layers):
+        return {layer: Moments.of(f).gram for layer, f in net(image, layers).items()}
+
+    (gradient,) = distill.style_gradient(gram, images, target, ["relu2_1"])
+    direction = torch.randn_like(images)
+
+    def loss(image):
+        a, b = gram(image, ["relu2_1"])["relu2_1"], gram(target, ["relu2_1"])["relu2_1"]
+        return (a - b).square().sum() / b.square().sum()
+
+    step = 1e-6
+    slope = (loss(images + step * direction) - loss(images - step * direction)) / (2 * step)
+    assert slope.item() == pytest.approx((gradient * direction).sum().item(), rel=1e-4)
+
+
+def test_crops(crops, tmp_path):
+    batch = crops.batch(5)
+    assert batch.shape == (5, 3, 32, 32)
+    assert batch.min() >= 0
+    assert batch.max() <= 1
+    with pytest.raises(InputError, match="no pictures"):
+        distill.Crops([tmp_path], 32)
+    kept = distill.Crops([tmp_path / "photographs"], 32, keep=lambda path: path.name != "0.png")
+    assert len(kept.pictures) == 2
+
+
+def test_command_trains_and_exports(tmp_path, crops):
+    names = Backbone(ARCHITECTURES["vgg19"], deepest="conv3_1").convs
+    state, index = {}, {"conv1_1": 0, "conv1_2": 2, "conv2_1": 5, "conv2_2": 7, "conv3_1": 10}
+    for name, conv in names.items():
+        state[f"features.{index[name]}.weight"] = conv.weight.detach()
+        state[f"features.{index[name]}.bias"] = conv.bias.detach()
+    save_file(state, tmp_path / "vgg.safetensors")
+    encoder = {"conv0.weight": 255 * torch.eye(3)[[2, 1, 0], :, None, None], "conv0.bias": torch.zeros(3)}
+    encoder = {key: value.contiguous() for key, value in encoder.items()}
+    for name, conv in Backbone(ARCHITECTURES["compact"], deepest="relu5_1").convs.items():
+        encoder[f"conv{name[4]}{name[6]}.weight"] = conv.weight.detach() / 10
+        encoder[f"conv{name[4]}{name[6]}.bias"] = conv.bias.detach()
+    for block, (small, large) in enumerate(((16, 64), (32, 128), (64, 256), (128, 512), (128, 512)), 1):
+        encoder[f"conv{block}1_aux.weight"] = torch.randn(large, small, 1, 1)
+        encoder[f"conv{block}1_aux.bias"] = torch.zeros(large)
+    save_file(encoder, tmp_path / "encoder.safetensors")
+    inputs = ["--vgg19", str(tmp_path / "vgg.safetensors"), "--distilled", str(tmp_path / "encoder.safetensors")]
+    outputs = ["--checkpoint", str(tmp_path / "state.pt"), "--log", str(tmp_path / "log.csv")]
+    short = ["--steps", "4", "--batch-size", "2", "--crop", "32", "-o", str(tmp_path / "out.safetensors")]
+    arguments = [str(tmp_path / "photographs"), *inputs, *outputs, *short]
+    assert distill.main(arguments) == 0
+    assert "Wang et al. 2020" in metadata(tmp_path / "out.safetensors")["teachers"]
+    image = torch.rand(1, 3, 32, 32)
+    assert np.isfinite(
+        load_backbone("compact", weights=tmp_path / "out.safetensors")(image, ["relu5_1"])["relu5_1"]
+    ).all()
+
+
+def test_distilled_encoder_folds_its_first_layer(data):
+    path = data / "weights" / "vgg19_distilled_16x.safetensors"
+    net, maps = distill.load_distilled(path)
+    state = distill.load_file(path)
+    image = torch.rand(1, 3, 24, 24)
+    x = torch.nn.functional.conv2d(image, state["conv0.weight"], state["conv0.bias"])
+    x = torch.nn.functional.pad(x, (1, 1, 1, 1), mode="reflect")
+    x = torch.relu(torch.nn.functional.conv2d(x, state["conv11.weight"], state["conv11.bias"]))
+    torch.testing.assert_close(net(image, ["relu1_1"])["relu1_1"], x, rtol=1e-3, atol=1e-3)
+    assert maps["relu5_1"][0].shape == (512, 128, 1, 1)
+
+
+def test_the_shipped_network_sees_style_as_the_real_one_does(data):
+    """Gram distances between pictures, in the compact network's eyes and in VGG-19's."""
+    vgg19 = load_backbone("vgg19", deepest="relu3_1", weights=data / "weights" / "vgg19_conv1_1_to_conv3_4.safetensors")
+    compact = load_backbone("compact", deepest="relu3_1")
+    pictures = sorted((data / "images").glob("[cs]*/*.jpg"))
+    images = torch.cat([resize(load_image(path), (160, 160)) for path in pictures])
+    for layer in ("relu1_1", "relu2_1", "relu3_1"):
+        distances = []
+        for net in (vgg19, compact):
+            grams = Moments.of(net(images, [layer])[layer]).gram.flatten(1)
+            distances.append(torch.cdist(grams, grams) / grams.norm(dim=1))
+        flat = [d[~torch.eye(len(d), dtype=torch.bool)] for d in distances]
+        assert torch.corrcoef(torch.stack(flat))[0, 1] > 0.9
