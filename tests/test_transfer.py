@@ -81,7 +81,7 @@ def test_gatys2016_is_the_textbook_loop():
     image, expected = textbook(net, CONTENT, STYLE, 12)
     np.testing.assert_allclose(losses, expected[:12], rtol=1e-6)
     torch.testing.assert_close(transfer._image.detach(), image, atol=1e-6, rtol=1e-5)
-    assert losses[-1] < 0.5 * losses[0]
+    assert losses[-1] < 0.8 * losses[0]
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
