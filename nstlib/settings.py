@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 from dataclasses import dataclass, field
 
 from .errors import InputError
@@ -130,11 +131,11 @@ class Settings:
             raise InputError(f"{name} must be a number of at least {least:g}, received {value!r}")
 
     def as_dict(self):
-        """JSON-able copy; a picture given as ``init`` becomes its path, or None if it has none."""
-        values = dataclasses.asdict(dataclasses.replace(self, init=None))
-        values["init"] = (
-            str(self.init) if isinstance(self.init, (str, bytes)) or hasattr(self.init, "__fspath__") else None
-        )
+        """JSON-able copy. A picture given as ``init`` is named if it is a file, and left out if it is not."""
+        values = dataclasses.asdict(dataclasses.replace(self, init="content"))
+        if isinstance(self.init, (str, os.PathLike)):
+            return {**values, "init": str(self.init)}
+        del values["init"]
         return values
 
 

@@ -1,5 +1,6 @@
 """The transfer: a pyramid of sizes, an optimizer on the picture's pixels, one step at a time."""
 
+import copy
 import hashlib
 import math
 import time
@@ -111,6 +112,8 @@ class StyleTransfer:
         self._level = -1
         self._in_level = 0
         self._last_good = None
+        #: False in the short moments in which an interruption would find the state half changed.
+        self._whole = True
         self._next_level()
 
     def __len__(self):
@@ -123,10 +126,15 @@ class StyleTransfer:
         if self._in_level == self.counts[self._level]:
             if self._level + 1 == len(self.sizes):
                 raise StopIteration
+            self._whole = False
             self._next_level()
+            self._whole = True
+        if self._objective is None:
+            self._aim()
         losses = self._update()
         self.iteration += 1
         self._in_level += 1
+        self._whole = True
         return Step(self, losses)
 
     @property
@@ -176,6 +184,8 @@ class StyleTransfer:
             )
         elif not isinstance(backbone, Backbone):
             raise TypeError(f"backbone must be a name or a Backbone, received {type(backbone).__name__}")
+        else:
+            backbone = copy.deepcopy(backbone)  # the caller's stays as it is
         for layer in layers:
             if layer not in backbone.layers:
                 raise InputError(f"unknown layer {layer!r}; choose from {', '.join(backbone.layers)}")
@@ -226,7 +236,7 @@ class StyleTransfer:
         if previous is not None and self.settings.optimizer == self._optimizer_name:
             warm_start(optimizer, self._optimizer, previous, self._image)
         self._optimizer, self._optimizer_name = optimizer, self.settings.optimizer
-        self._aim()
+        self._objective = None
 
     def _set_image(self, image):
         image = image.to(self.device, torch.float64 if self._dtype == torch.float64 else torch.float32)
@@ -266,6 +276,7 @@ class StyleTransfer:
             nonlocal losses
             losses = self._guarded(self._losses_and_gradient)
             self._check_finite(losses)
+            self._whole = False
             return losses[3]
 
         self._optimizer.step(evaluate)
@@ -322,7 +333,12 @@ class StyleTransfer:
     # Checkpoints
 
     def save_checkpoint(self, path):
-        """Write the whole state to a safetensors file; the file appears whole or not at all."""
+        """Write the whole state to a safetensors file; the file appears whole or not at all.
+
+        After an interruption in the very moment of an update there is no whole state; the file of before is kept.
+        """
+        if not self._whole:
+            return
         state = {
             "inputs": self._fingerprint(), "level": self._level, "in_level": self._in_level,
             "iteration": self.iteration, "image": self._image, "average": self._average, "weight": self._weight,
@@ -347,7 +363,7 @@ class StyleTransfer:
         self._optimizer = make_optimizer(self._optimizer_name, self._image, self.settings.learning_rate)
         if state["optimizer_state"]:
             self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": {0: state["optimizer_state"]}})
-        self._aim()
+        self._objective = None
 
     def _fingerprint(self):
         """Hash of everything the result depends on and that may not change between checkpoint and resumption."""

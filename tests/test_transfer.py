@@ -354,3 +354,34 @@ def test_compiled_network_gives_the_same_losses():
     _, expected = paint(iterations=2)
     _, losses = paint(iterations=2, compile=True)
     np.testing.assert_allclose(losses, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("moment", ["_losses_and_gradient", "_aim"])
+def test_an_interrupted_transfer_can_go_on(moment, monkeypatch, tmp_path):
+    options = {**FAST, "size": 128, "levels": 2, "iterations": 8}
+    whole, _ = paint(**options)
+    transfer, calls = StyleTransfer(CONTENT, STYLE, **options), itertools.count()
+    real = getattr(StyleTransfer, moment)
+    when = {"_losses_and_gradient": 3, "_aim": 1}[moment]
+
+    def interrupted(self):
+        if next(calls) == when:
+            raise KeyboardInterrupt
+        return real(self)
+
+    monkeypatch.setattr(StyleTransfer, moment, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(transfer)
+    transfer.save_checkpoint(tmp_path / "state.st")
+    assert torch.equal(list(transfer)[-1]._transfer.image, whole.image)
+    resumed = StyleTransfer(CONTENT, STYLE, **options)
+    resumed.load_checkpoint(tmp_path / "state.st")
+    list(resumed)
+    assert torch.equal(resumed.image, whole.image)
+
+
+def test_a_network_given_is_left_as_it_is():
+    net = make_net()
+    transfer = StyleTransfer(CONTENT, STYLE, backbone=net, size=64, iterations=1, precision="float64")
+    assert transfer.backbone.dtype == torch.float64
+    assert net.dtype == torch.float32
