@@ -43,12 +43,14 @@ def main():
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--backbone", default="compact")
     parser.add_argument("--init", default="content", choices=("content", "noise"))
+    parser.add_argument("--objectives", nargs="+", choices=OBJECTIVES, default=list(OBJECTIVES))
     parser.add_argument("--plot")
     options = parser.parse_args()
     pairs = list(zip(options.pictures[::2], options.pictures[1::2], strict=True))
     rows, curves = [], {}
     for number, (content, style) in enumerate(pairs, 1):
-        for objective, settings in OBJECTIVES.items():
+        for objective in options.objectives:
+            settings = OBJECTIVES[objective]
             goal = reference = None
             for name, run in RUNS.items():
                 points = curve(

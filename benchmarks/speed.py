@@ -69,77 +69,53 @@ def ours(net, height, width, device, iterations, plan):
     )
 
 
-def measure(options):
-    size, method = SIZES[options.sizes[0]], options.method
-    net = network(options.network)
-    iterations = 2 if size[0] > 512 else 4
-    with Peak(options.device) as peak:
-        run = (
-            plain(net, *size, options.device, iterations)
-            if method == "plain"
-            else ours(net, *size, options.device, iterations, PLANS[method])
-        )
-        next(run)  # the first one pays for warming up
-        synchronize(options.device)
+def measure(size, method, name, device, iterations):
+    """Print seconds per iteration, of all but the first if there are more, and the peak of memory."""
+    net = network(name)
+    times = []
+    with Peak(device) as peak:
+        if method == "plain":
+            run = plain(net, *SIZES[size], device, iterations)
+        else:
+            run = ours(net, *SIZES[size], device, iterations, PLANS[method])
         started = time.perf_counter()
         for _ in run:
-            pass
-        synchronize(options.device)
-        seconds = time.perf_counter() - started
-    print(json.dumps([seconds / (iterations - 1), peak.bytes]))
-
-
-def synchronize(device):
-    if torch.device(device).type == "cuda":
-        torch.cuda.synchronize()
+            if torch.device(device).type == "cuda":
+                torch.cuda.synchronize()
+            times.append(time.perf_counter() - started)
+            started = time.perf_counter()
+    times = times[1:] or times
+    print(json.dumps([sum(times) / len(times), peak.bytes]))
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--network", default="vgg19")
+    parser.add_argument("--network", default="vgg19", choices=("vgg19", "compact"))
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
-    parser.add_argument("--method", choices=("plain", *PLANS))
+    parser.add_argument("--methods", nargs="+", choices=("plain", *PLANS), default=["plain", *PLANS])
+    parser.add_argument("--iterations", type=int, default=3)
+    parser.add_argument("--case", action="store_true", help="measure the first size and method in this process")
     options = parser.parse_args()
-    if options.method:
-        measure(options)
+    if options.case:
+        measure(options.sizes[0], options.methods[0], options.network, options.device, options.iterations)
         return
     rows = []
     for size in options.sizes:
         base = None
-        for method in ("plain", *PLANS):
-            command = [
-                sys.executable,
-                __file__,
-                "--device",
-                options.device,
-                "--network",
-                options.network,
-                "--sizes",
-                size,
-                "--method",
-                method,
-            ]
-            done = subprocess.run(command, capture_output=True, text=True)
+        for method in options.methods:
+            case = ["--case", "--sizes", size, "--methods", method, "--network", options.network]
+            case += ["--device", options.device, "--iterations", str(options.iterations)]
+            done = subprocess.run([sys.executable, __file__, *case], capture_output=True, text=True)
             if done.returncode:
-                error = (
-                    "out of memory" if "memory" in done.stderr or done.returncode < 0 else done.stderr.splitlines()[-1]
-                )
-                rows.append([size, method, "-", "-", error])
+                rows.append([size, method, "-", "-", "out of memory" if "memory" in done.stderr else "failed"])
                 continue
             seconds, peak = json.loads(done.stdout.splitlines()[-1])
             base = base or (seconds, peak)
-            rows.append(
-                [
-                    size,
-                    method,
-                    f"{seconds:.2f}",
-                    f"{peak / 2**30:.2f}",
-                    f"{seconds / base[0]:.2f} / {peak / base[1]:.2f}",
-                ]
-            )
+            ratio = f"{seconds / base[0]:.2f} / {peak / base[1]:.2f}"
+            rows.append([size, method, f"{seconds:.2f}", f"{peak / 2**30:.2f}", ratio])
             print(rows[-1], file=sys.stderr, flush=True)
-    table(["size", "method", "s/iteration", "peak GB", "time / memory of the plain loop"], rows)
+    table(["size", "method", "s/iteration", "peak GB", "time / memory of the first row"], rows)
 
 
 if __name__ == "__main__":
