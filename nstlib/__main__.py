@@ -109,7 +109,10 @@ def _print_estimate(transfer):
     print(f"this transfer: {needs}")
     free = free_memory(transfer.device)
     height, width = needs.size
-    longest = largest_size(transfer.backbone, height / width, free)
+    settings = transfer.settings
+    longest = largest_size(
+        transfer.backbone, height / width, free, optimizer=settings.optimizer, content_layers=settings.content_layers
+    )
     print(f"free on {transfer.device}: {free / 2**30:.1f} GB, enough for {longest} pixels on the longer side")
 
 

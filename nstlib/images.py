@@ -19,6 +19,7 @@ from .errors import InputError
 
 #: Largest picture that is opened without being asked to, in pixels (about 10000 x 10000).
 MAX_PIXELS = 100_000_000
+MAX_DOWNLOAD = 512 << 20  # bytes
 #: File suffixes that can be written.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 
@@ -159,9 +160,12 @@ def _fetch(source):
         try:
             request = urllib.request.Request(text, headers={"User-Agent": "nstlib"})
             with urllib.request.urlopen(request, timeout=30) as response:
-                return io.BytesIO(response.read())
+                content = response.read(MAX_DOWNLOAD + 1)
         except (urllib.error.URLError, OSError, ValueError) as error:
             raise InputError(f"could not download {text}: {error}") from None
+        if len(content) > MAX_DOWNLOAD:
+            raise InputError(f"{text} is larger than {MAX_DOWNLOAD >> 20} MB; download and shrink it first")
+        return io.BytesIO(content)
     path = Path(source).expanduser()
     if not path.exists():
         raise InputError(f"no such file: {path}")

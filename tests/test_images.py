@@ -48,6 +48,13 @@ def test_url(picture, monkeypatch):
     assert asked == ["https://example.org/p.png"]
 
 
+def test_url_without_end(monkeypatch):
+    monkeypatch.setattr("nstlib.images.MAX_DOWNLOAD", 2 << 20)
+    monkeypatch.setattr("urllib.request.urlopen", lambda request, timeout: io.BytesIO(bytes(3 << 20)))
+    with pytest.raises(InputError, match="larger than 2 MB"):
+        load_image("https://example.org/p.png")
+
+
 def test_url_that_fails():
     with pytest.raises(InputError, match="could not download http://127.0.0.1:9/p.png"):
         load_image("http://127.0.0.1:9/p.png")
