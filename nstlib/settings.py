@@ -52,8 +52,8 @@ class Settings:
 
     size: int | None = 512
     content_weight: float = 1.0
-    style_weight: float = 10.0
-    tv_weight: float = 1.0
+    style_weight: float = 20.0
+    tv_weight: float = 10.0
     content_layers: dict = field(default_factory=lambda: {"relu4_2": 1.0})
     style_layers: dict = field(
         default_factory=lambda: dict.fromkeys(("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"), 1.0)
