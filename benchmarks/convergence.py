@@ -44,6 +44,7 @@ def main():
     parser.add_argument("--backbone", default="compact")
     parser.add_argument("--init", default="content", choices=("content", "noise"))
     parser.add_argument("--objectives", nargs="+", choices=OBJECTIVES, default=list(OBJECTIVES))
+    parser.add_argument("--runs", nargs="+", choices=RUNS, default=list(RUNS), help="the first is the reference")
     parser.add_argument("--plot")
     options = parser.parse_args()
     pairs = list(zip(options.pictures[::2], options.pictures[1::2], strict=True))
@@ -52,7 +53,8 @@ def main():
         for objective in options.objectives:
             settings = OBJECTIVES[objective]
             goal = reference = None
-            for name, run in RUNS.items():
+            for name in options.runs:
+                run = RUNS[name]
                 points = curve(
                     content,
                     style,
@@ -80,7 +82,7 @@ def plot(curves, path):
     panels = sorted({key[:2] for key in curves})
     figure, axes = pyplot.subplots(1, len(panels), figsize=(5 * len(panels), 4), squeeze=False)
     for (number, objective), axis in zip(panels, axes[0], strict=True):
-        for name in RUNS:
+        for name in (key[2] for key in curves if key[:2] == (number, objective)):
             axis.plot(*zip(*curves[number, objective, name], strict=True), label=name)
         axis.set(xlabel="seconds", ylabel="total loss", yscale="log", title=f"pair {number}, {objective}")
     axes[0][0].legend()
