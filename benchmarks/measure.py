@@ -14,7 +14,7 @@ def network(name):
     if name == "compact":
         return load_backbone("compact")
     torch.manual_seed(0)
-    return Backbone(ARCHITECTURES[name], deepest="relu5_1").requires_grad_(False)
+    return Backbone(ARCHITECTURES[name], deepest="relu5_1", inner_padding="replicate").requires_grad_(False)
 
 
 class Peak:

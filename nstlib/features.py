@@ -38,8 +38,8 @@ class Backbone(nn.Module):
         widths: output channels of every convolution, one tuple per block.
         deepest: name of the last layer to build.
         pooling: ``"max"`` as VGG was trained, or ``"average"`` as Gatys et al. prefer.
-        padding: how the *first* convolution sees past the picture's border. ``"replicate"`` avoids the
-            dark frame that zeros leave in optimised pictures; the paper has ``"zeros"``.
+        padding: how the first convolution sees past the picture's border. The paper has ``"zeros"``, which leave
+            a frame in optimised pictures; ``"replicate"`` does not.
         inner_padding: the same for all other convolutions.
 
     Raises:
@@ -175,7 +175,8 @@ def load_backbone(name="auto", *, deepest="relu5_1", weights=None, pooling="max"
         weights: path of a weights file (``.pth``, ``.pt`` or ``.safetensors`` with torchvision's names).
             Without it the environment variables ``NSTLIB_VGG19`` and ``NSTLIB_VGG16`` are asked, then
             torch hub's cache.
-        pooling, padding: see :class:`Backbone`.
+        pooling: see :class:`Backbone`.
+        padding: of all convolutions.
 
     Returns:
         :class:`Backbone` in evaluation mode, float32, on the CPU.
@@ -195,7 +196,9 @@ def load_backbone(name="auto", *, deepest="relu5_1", weights=None, pooling="max"
         else:
             name = "vgg19"
     with torch.random.fork_rng(devices=[]):  # the weights' random start is not the caller's business
-        backbone = Backbone(ARCHITECTURES[name], deepest=deepest, pooling=pooling, padding=padding)
+        backbone = Backbone(
+            ARCHITECTURES[name], deepest=deepest, pooling=pooling, padding=padding, inner_padding=padding
+        )
     if name == "compact":
         state = _read(weights or COMPACT_WEIGHTS)
     else:

@@ -39,7 +39,7 @@ class Settings:
         init: ``"content"``, ``"noise"``, ``"style"``, or a picture to start from.
         backbone: ``"auto"``, ``"vgg19"``, ``"vgg16"`` or ``"compact"``; ``weights``: file for it.
         pooling: ``"max"`` or ``"average"``.
-        padding: of the first convolution, ``"replicate"`` or ``"zeros"`` (leaves a frame).
+        padding: of the convolutions, ``"replicate"``, ``"reflect"`` or ``"zeros"`` (leaves a frame).
         style_scale: size of the style relative to the result; larger values give larger strokes. The style is
             never enlarged beyond its own size.
         style_blend: weight of each style picture; None for equal weights.
