@@ -66,7 +66,6 @@ class Backbone(nn.Module):
         self.layers = names
         self.pooling = pooling
         self.padding, self.inner_padding = padding, inner_padding
-        self.widths = widths
         self.convs = nn.ModuleDict()
         channels = 3
         for name in names:
@@ -93,7 +92,7 @@ class Backbone(nn.Module):
     @property
     def smallest_side(self):
         """Smallest side of a picture, in pixels, for which every layer has at least one feature."""
-        return 2 ** sum(name.startswith("pool") for name in self.layers)
+        return 2 ** self.level(self.layers[-1])
 
     def channels(self, layer):
         """Number of channels of a layer."""

@@ -1,6 +1,7 @@
 """The transfer: a pyramid of sizes, an optimizer on the picture's pixels, one step at a time."""
 
 import copy
+import functools
 import hashlib
 import math
 import time
@@ -340,7 +341,7 @@ class StyleTransfer:
         if not self._whole:
             return
         state = {
-            "inputs": self._fingerprint(), "level": self._level, "in_level": self._in_level,
+            "inputs": self._fingerprint, "level": self._level, "in_level": self._in_level,
             "iteration": self.iteration, "image": self._image, "average": self._average, "weight": self._weight,
             "optimizer": self._optimizer_name, "optimizer_state": self._optimizer.state_dict()["state"].get(0),
         }  # fmt: skip
@@ -353,7 +354,7 @@ class StyleTransfer:
             InputError: no checkpoint, or one of other pictures or settings.
         """
         state = read_state(path)
-        if state.get("inputs") != self._fingerprint():
+        if state.get("inputs") != self._fingerprint:
             raise InputError(f"{path} is the checkpoint of other pictures or settings; give the same or delete it")
         self._level, self._in_level, self.iteration = state["level"], state["in_level"], state["iteration"]
         self._set_image(state["image"])
@@ -365,8 +366,12 @@ class StyleTransfer:
             self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": {0: state["optimizer_state"]}})
         self._objective = None
 
+    @functools.cached_property
     def _fingerprint(self):
-        """Hash of everything the result depends on and that may not change between checkpoint and resumption."""
+        """Hash of everything the result depends on and that may not change between checkpoint and resumption.
+
+        Taken once: at 4K the pictures are hundreds of megabytes, and there is a checkpoint every half minute.
+        """
         s = self.settings
         fixed = (s.size, s.iterations, s.levels, s.normalized, s.style_loss, s.style_scale, s.style_blend, s.seed,
                  list(s.content_layers), list(s.style_layers), s.pooling, s.padding, s.backbone)  # fmt: skip
