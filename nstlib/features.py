@@ -159,8 +159,9 @@ class Backbone(nn.Module):
         weight, bias = self.convs[name].weight, self.convs[name].bias
         if mode == "zeros":
             return F.conv2d(x, weight, bias, padding=1)
-        x = _replicate(x) if mode == "replicate" else F.pad(x, (1, 1, 1, 1), mode=mode)
-        return F.conv2d(x, weight, bias)
+        if mode == "replicate" and not weight.requires_grad and not torch.compiler.is_compiling():
+            return _ReplicateConv.apply(x, weight, bias)
+        return F.conv2d(_replicate(x) if mode == "replicate" else F.pad(x, (1, 1, 1, 1), mode=mode), weight, bias)
 
 
 def load_backbone(name="auto", *, deepest="relu5_1", weights=None, pooling="max", padding="replicate"):
@@ -252,8 +253,34 @@ def check_choice(what, value, choices):
         raise InputError(f"unknown {what} {value!r}; choose from {', '.join(map(str, choices))}")
 
 
+class _ReplicateConv(torch.autograd.Function):
+    """3x3 convolution behind replicate padding, with frozen weights.
+
+    Written as two operations, autograd would keep the padded input of every layer besides the output of the
+    rectification, twice the memory; frozen weights need neither.
+    """
+
+    @staticmethod
+    def forward(ctx, x, weight, bias):
+        ctx.save_for_backward(weight)
+        ctx.shape = (*x.shape[:2], x.shape[2] + 2, x.shape[3] + 2)
+        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), weight, bias)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (weight,) = ctx.saved_tensors
+        gradient = torch.nn.grad.conv2d_input(ctx.shape, weight, gradient)
+        for axis in (2, 3):
+            for edge, neighbour in ((0, 1), (-1, -2)):
+                gradient.select(axis, neighbour).add_(gradient.select(axis, edge))
+        return gradient[..., 1:-1, 1:-1], None, None
+
+
 def _replicate(x):
-    """``F.pad(x, (1, 1, 1, 1), mode="replicate")``, whose gradient torch.compile gets wrong for channels_last."""
+    """One more pixel on each side, equal to its neighbour.
+
+    As ``F.pad`` does, whose compiled gradient is wrong for channels_last.
+    """
     x = torch.cat([x[..., :1, :], x, x[..., -1:, :]], 2)
     return torch.cat([x[..., :1], x, x[..., -1:]], 3)
 

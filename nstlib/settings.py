@@ -31,7 +31,8 @@ class Settings:
             relative to their sum.
         style_loss: ``"gram"``, ``"mean_std"`` or ``"wasserstein"``.
         normalized: False for the sums of the 2016 paper instead of losses without a unit.
-        optimizer: ``"Adam"``, ``"AdamW"``, ``"NAdam"``, ``"RMSprop"``, ``"SGD"`` or ``"LBFGS"``.
+        optimizer: ``"LBFGS"`` (lowest loss in the same time), ``"Adam"`` (least memory), ``"AdamW"``, ``"NAdam"``,
+            ``"RMSprop"`` or ``"SGD"``.
         learning_rate: None for the optimizer's own default.
         iterations: in all, over all levels of the pyramid; the coarse levels get more of them.
         levels: number of sizes in the pyramid, each twice the last; None for as many as keep the longer
@@ -60,9 +61,9 @@ class Settings:
     )
     style_loss: str = "gram"
     normalized: bool = True
-    optimizer: str = "Adam"
+    optimizer: str = "LBFGS"
     learning_rate: float | None = None
-    iterations: int = 400
+    iterations: int = 350
     levels: int | None = None
     init: object = "content"
     backbone: str = "auto"
@@ -129,6 +130,14 @@ class Settings:
             return
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < least:
             raise InputError(f"{name} must be a number of at least {least:g}, received {value!r}")
+
+    @property
+    def loss_weights(self):
+        """All that weighs one loss against another, to tell whether it changed."""
+        return (
+            self.content_weight, self.style_weight, self.tv_weight,
+            *self.content_layers.items(), *self.style_layers.items(),
+        )  # fmt: skip
 
     def as_dict(self):
         """JSON-able copy. A picture given as ``init`` is named if it is a file, and left out if it is not."""

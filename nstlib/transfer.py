@@ -22,7 +22,7 @@ from .settings import INITS, make_settings
 
 COARSEST = 128  # pixels of the longer side
 #: Each finer level of the pyramid gets this share of the iterations of the level below it.
-FINER_SHARE = 0.6
+FINER_SHARE = 0.85
 #: Decay of the running mean of the iterates that is shown and returned; it removes the optimizer's jitter.
 AVERAGING = 0.9
 
@@ -228,16 +228,20 @@ class StyleTransfer:
                 )
 
     def _next_level(self):
-        previous = self._image if self._level >= 0 else None
+        first = self._level < 0
+        previous = () if first else (self._optimizer, self._image)
         self._level += 1
         self._in_level = 0
         size = self.sizes[self._level]
-        self._set_image(self._first_image(size) if previous is None else resize(self.image, size))
-        optimizer = make_optimizer(self.settings.optimizer, self._image, self.settings.learning_rate)
-        if previous is not None and self.settings.optimizer == self._optimizer_name:
-            warm_start(optimizer, self._optimizer, previous, self._image)
-        self._optimizer, self._optimizer_name = optimizer, self.settings.optimizer
+        self._set_image(self._first_image(size) if first else resize(self.image, size))
+        self._set_optimizer(self.settings.optimizer)
+        if not first:
+            warm_start(self._optimizer, self._image, *previous)
         self._objective = None
+
+    def _set_optimizer(self, name):
+        self._optimizer = make_optimizer(name, self._image, self.settings.learning_rate)
+        self._optimizer_name, self._optimizer_weights = name, self.settings.loss_weights
 
     def _set_image(self, image):
         image = image.to(self.device, torch.float64 if self._dtype == torch.float64 else torch.float32)
@@ -266,9 +270,10 @@ class StyleTransfer:
 
     def _update(self):
         s = self.settings
-        if s.optimizer != self._optimizer_name:
-            self._optimizer = make_optimizer(s.optimizer, self._image, s.learning_rate)
-            self._optimizer_name = s.optimizer
+        # The curvature that L-BFGS has gathered belongs to the loss of before.
+        stale = s.optimizer == "LBFGS" and s.loss_weights != self._optimizer_weights
+        if s.optimizer != self._optimizer_name or stale:
+            self._set_optimizer(s.optimizer)
         rate = s.learning_rate or OPTIMIZERS[s.optimizer][1]
         self._optimizer.param_groups[0]["lr"] = rate
         losses = None
@@ -328,7 +333,7 @@ class StyleTransfer:
                 "one. A smaller learning_rate or precision='float32' helps"
             )
         if self._last_good is None or self._last_good.shape != self._average.shape:
-            self._last_good = torch.empty_like(self._average)
+            self._last_good = torch.empty_like(self._average, dtype=torch.float16)
         self._last_good.copy_(self._average)
 
     # Checkpoints
@@ -360,8 +365,7 @@ class StyleTransfer:
         self._set_image(state["image"])
         self._average.copy_(state["average"])
         self._weight = state["weight"]
-        self._optimizer_name = state["optimizer"]
-        self._optimizer = make_optimizer(self._optimizer_name, self._image, self.settings.learning_rate)
+        self._set_optimizer(state["optimizer"])
         if state["optimizer_state"]:
             self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": {0: state["optimizer_state"]}})
         self._objective = None
