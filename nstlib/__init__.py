@@ -1,5 +1,6 @@
 """Neural style transfer at any size: ``nstlib.stylize(content, style)`` returns a picture."""
 
+from . import samples
 from .errors import InputError
 from .features import Backbone, load_backbone
 from .images import load_image, read_settings, save_image
@@ -15,6 +16,7 @@ __all__ = [
     "load_backbone",
     "load_image",
     "read_settings",
+    "samples",
     "save_image",
     "stylize",
 ]

@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 
 from . import samples
+from .color import COLORS
 from .errors import InputError
 from .features import BACKBONES, PADDINGS, POOLINGS
 from .images import MAX_PIXELS, check_output
@@ -40,6 +41,8 @@ def make_parser():
     parser.add_argument("--style-layers", type=_layers, metavar="LAYER[=W],...")
     parser.add_argument("--style-loss", choices=STYLE_LOSSES)
     parser.add_argument("--style-blend", type=_numbers, metavar="W,...", help="weight of each style picture")
+    parser.add_argument("--color", choices=COLORS, help="whose colours: the style's, or the content's in some way")
+    parser.add_argument("--color-strength", type=float, metavar="S", help="from 0 to 1 (default: 1)")
     parser.add_argument("--style-scale", type=float, help="larger values, larger strokes (default: 1)")
     parser.add_argument("--optimizer", choices=OPTIMIZERS)
     parser.add_argument("--learning-rate", type=float, metavar="LR")

@@ -5,6 +5,7 @@ import math
 import os
 from dataclasses import dataclass, field
 
+from .color import check_color
 from .errors import InputError
 from .features import BACKBONES, PADDINGS, POOLINGS, check_choice
 from .losses import STYLE_LOSSES
@@ -41,6 +42,9 @@ class Settings:
         backbone: ``"auto"``, ``"vgg19"``, ``"vgg16"`` or ``"compact"``; ``weights``: file for it.
         pooling: ``"max"`` or ``"average"``.
         padding: of the convolutions, ``"replicate"``, ``"reflect"`` or ``"zeros"`` (leaves a frame).
+        color: whose colours: ``"style"``, or the content's by ``"histogram"``, ``"histogram_after"``, ``"cholesky"``,
+            ``"pca"``, ``"symmetric"`` or ``"luminance"``; see :mod:`nstlib.color`.
+        color_strength: from 0, the style's colours after all, to 1.
         style_scale: size of the style relative to the result; larger values give larger strokes. The style is
             never enlarged beyond its own size.
         style_blend: weight of each style picture; None for equal weights.
@@ -70,6 +74,8 @@ class Settings:
     weights: str | None = None
     pooling: str = "max"
     padding: str = "replicate"
+    color: str = "style"
+    color_strength: float = 1.0
     style_scale: float = 1.0
     style_blend: tuple | None = None
     seed: int = 0
@@ -95,6 +101,7 @@ class Settings:
         ):  # fmt: skip
             check_choice(name, getattr(self, name), choices)
         check_choice("device", str(self.device).partition(":")[0], DEVICES)
+        check_color(self.color, self.color_strength)
         for name in ("content_weight", "style_weight", "tv_weight"):
             self._number(name, 0)
         for name in ("style_scale", "learning_rate"):

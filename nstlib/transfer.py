@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
+from . import color
 from .checkpoints import read_state, write_state
 from .errors import InputError
 from .features import Backbone, deepest_of, load_backbone
@@ -102,6 +103,10 @@ class StyleTransfer:
             )
         self._content, self._alpha = load_image_and_alpha(content, max_pixels=max_pixels)
         self._styles = [load_image(picture, max_pixels=max_pixels) for picture in styles]
+        self._colors = self._content
+        self._content, self._styles = color.prepare(
+            self._content, self._styles, settings.color, settings.color_strength
+        )
         given = not isinstance(settings.init, str) or settings.init not in INITS
         self._init = load_image(settings.init, max_pixels=max_pixels) if given else settings.init
         self.device = torch.device(_fastest_device() if settings.device == "auto" else settings.device)
@@ -146,7 +151,10 @@ class StyleTransfer:
     @property
     def image(self):
         """The picture so far, float32 in [0, 1], shape (1, 3, H, W), on the transfer's device."""
-        return self._average.clamp(0, 1)
+        s, painted = self.settings, self._average.clamp(0, 1)
+        if s.color == "style":
+            return painted
+        return color.finish(painted, resize(self._colors, self.size), s.color, s.color_strength)
 
     @property
     def alpha(self):
@@ -233,7 +241,7 @@ class StyleTransfer:
         self._level += 1
         self._in_level = 0
         size = self.sizes[self._level]
-        self._set_image(self._first_image(size) if first else resize(self.image, size))
+        self._set_image(self._first_image(size) if first else resize(self._average.clamp(0, 1), size))
         self._set_optimizer(self.settings.optimizer)
         if not first:
             warm_start(self._optimizer, self._image, *previous)
@@ -378,7 +386,7 @@ class StyleTransfer:
         """
         s = self.settings
         fixed = (s.size, s.iterations, s.levels, s.normalized, s.style_loss, s.style_scale, s.style_blend, s.seed,
-                 list(s.content_layers), list(s.style_layers), s.pooling, s.padding, s.backbone)  # fmt: skip
+                 s.color, list(s.content_layers), list(s.style_layers), s.pooling, s.padding, s.backbone)  # fmt: skip
         digest = hashlib.sha256(repr(fixed).encode())
         for picture in (self._content, *self._styles):
             digest.update(picture.numpy().tobytes())

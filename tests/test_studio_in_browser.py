@@ -1,0 +1,177 @@
+"""The studio as its users meet it: the quickstart notebook in JupyterLab, in a real browser.
+
+Needs Debian's chromium (or any other, named in CHROMIUM). Screenshots are kept in the folder NSTLIB_SCREENSHOTS,
+or in pytest's temporary folder.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sync_api = pytest.importorskip("playwright.sync_api")
+expect = sync_api.expect
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+PICTURES = os.environ.get("NSTLIB_SCREENSHOTS") and Path(os.environ["NSTLIB_SCREENSHOTS"])
+ROOT = Path(__file__).parents[1]
+WAIT = 40_000  # milliseconds, for a busy machine; what is waited for usually takes a second or two
+
+pytestmark = [
+    pytest.mark.skipif(not CHROMIUM, reason="no chromium on this machine"),
+    pytest.mark.filterwarnings("ignore"),  # of the browser's driver
+]
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """Address of a JupyterLab that serves the quickstart notebook."""
+    shutil.copy(ROOT / "notebooks" / "00_quickstart.ipynb", tmp_path)
+    for name, text in {
+        "notebook-extension/tracker": '{"windowingMode": "none"}',  # cells out of sight are rendered too
+        "apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}',
+    }.items():
+        file = tmp_path / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+    environment = {
+        **os.environ, "NSTLIB_FAST": "1", "JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "settings"),
+        "JUPYTER_CONFIG_DIR": str(tmp_path / "config"), "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+    }  # fmt: skip
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0"]
+    command += ["--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True", f"--ServerApp.root_dir={tmp_path}"]
+    log = tmp_path / "lab.log"
+    with (
+        open(log, "w") as writer,
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server,
+    ):
+        try:
+            address = None
+            for line in server.stderr:
+                writer.write(line)
+                found = re.search(r"http://127\.0\.0\.1:\d+/", line)
+                if found:
+                    address = found[0]
+                    break
+            assert address, log.read_text()
+            # Nobody reads on: the pipe must not fill up.
+            drain = subprocess.Popen(["cat"], stdin=server.stderr, stdout=subprocess.DEVNULL)
+            yield address
+        finally:
+            server.terminate()
+            server.wait(30)
+            drain.wait(30)
+
+
+@pytest.fixture
+def page(lab):
+    with sync_api.sync_playwright() as playwright:
+        options = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+        options += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        page = browser.new_page(viewport={"width": 1500, "height": 1400})
+        page.set_default_timeout(WAIT)
+        expect.set_options(timeout=WAIT)
+        page.goto(f"{lab}lab/tree/00_quickstart.ipynb")
+        try:
+            yield page
+        finally:
+            page.screenshot(path=PICTURES / "last.png") if PICTURES else None
+            browser.close()
+
+
+def test_studio(page, tmp_path):
+    pictures = PICTURES or tmp_path
+
+    def button(name):
+        return page.locator("button.jupyter-button").filter(has_text=name)
+
+    def control(name):
+        return page.locator(".jupyter-widgets.widget-inline-hbox").filter(has_text=name)
+
+    def number(name, value):
+        readout = control(name).locator(".widget-readout")
+        readout.click()
+        readout.fill(str(value))
+        readout.press("Enter")
+
+    def status(pattern):
+        line = page.locator(".jupyter-widgets.widget-html").filter(has_text=re.compile(pattern)).first
+        expect(line).to_be_visible()
+        return line
+
+    def loss():
+        return float(re.search(r"loss ([\d.e+-]+)", status(r"loss [\d.]+").inner_text())[1])
+
+    expect(page.locator(".jp-Notebook .jp-Cell").first).to_be_visible()
+    expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible()
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_text("Run All Cells", exact=True).click()
+    start = button("Start")
+    start.scroll_into_view_if_needed()
+    number("size", 128)
+    number("iterations", 1000)
+    start.click()
+
+    # It paints, and the picture changes.
+    status(r"iteration \d+ of 1000")
+    painting = page.locator("img.nstlib-picture")
+    first = painting.get_attribute("src")
+    page.wait_for_function("old => document.querySelector('img.nstlib-picture').src != old", arg=first)
+    status(r"iteration (\d\d\d|[5-9]\d) of")
+
+    # Beta moves while it runs, and the loss follows.
+    before = loss()
+    handle = control("style β").locator(".noUi-handle")
+    handle.focus()
+    handle.press("End")
+    page.wait_for_function(
+        "goal => [...document.querySelectorAll('.widget-html')].some("
+        "e => { const m = e.innerText.match(/of 1000 .* loss ([\\d.e+-]+)/); return m && Number(m[1]) > goal; })",
+        arg=3 * before,
+    )
+    page.screenshot(path=pictures / "studio_painting.png")
+
+    button("Pause").click()
+    held = status("^paused").inner_text()
+    control("optimizer").locator("select").select_option("Adam")
+    expect(page.locator("pre").filter(has_text="optimizer='Adam'")).to_be_visible()
+    assert status("^paused").inner_text() == held
+    button("Resume").click()
+    status(r"^iteration \d+ of 1000")
+    button("Stop").click()
+    status("stopped after")
+
+    button("Save").click()
+    status("saved as")
+    assert (tmp_path / "stylized.png").stat().st_size > 1000
+    with page.expect_download() as download:
+        page.get_by_role("link", name="download").click()
+    assert download.value.suggested_filename == "stylized.png"
+
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"<html>not found</html>")
+    with page.expect_file_chooser() as chooser:
+        button("Upload").first.click()
+    chooser.value.set_files(broken)
+    status("broken.png.*not a picture")
+
+    # Nothing is wider than the window, nothing is stretched or clipped.
+    for width in (1500, 800):
+        page.set_viewport_size({"width": width, "height": 1400})
+        start.scroll_into_view_if_needed()
+        painting.scroll_into_view_if_needed()
+        page.screenshot(path=pictures / f"studio_{width}.png")
+        box = painting.bounding_box()
+        natural = painting.evaluate("image => image.naturalWidth / image.naturalHeight")
+        assert box["width"] / box["height"] == pytest.approx(natural, rel=0.02)
+        clipped = page.locator(".jupyter-widgets .widget-label").evaluate_all(
+            "labels => labels.filter(l => l.scrollWidth > l.clientWidth + 1).map(l => l.innerText)"
+        )
+        assert clipped == []
+        panel = page.locator(".jp-OutputArea-output").filter(has=start).first
+        assert panel.evaluate("e => e.scrollWidth - e.clientWidth") <= 1
