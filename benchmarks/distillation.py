@@ -18,8 +18,8 @@ import torch
 from measure import table
 
 from nstlib import load_backbone, load_image
-from nstlib.distill import STYLE_LAYERS, Teacher, load_distilled
-from nstlib.features import ARCHITECTURES, Backbone
+from nstlib.distill import Teacher, load_distilled
+from nstlib.features import ARCHITECTURES, STYLE_LAYERS, Backbone
 from nstlib.images import fit_size, resize, to_pil
 from nstlib.losses import content_loss, gram_loss
 from nstlib.moments import Moments

@@ -20,10 +20,10 @@ from measure import Peak, network, table
 
 from nstlib import StyleTransfer
 from nstlib import transfer as transfer_module
+from nstlib.features import STYLE_LAYERS
 from nstlib.tiling import FULL, Plan
 
 SIZES = {"512": (512, 512), "1080p": (1080, 1920), "4K": (2160, 3840)}
-STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 PLANS = {"untiled": FULL, "blocks 1-2 tiled": Plan(2, 256), "all blocks tiled": Plan(5, 256)}
 
 
@@ -65,7 +65,14 @@ def ours(net, height, width, device, iterations, plan):
     content = np.random.default_rng(0).random((height, width, 3), dtype=np.float32)
     transfer_module.plan_for = lambda *args, **options: plan
     return StyleTransfer(
-        content, content, backbone=net, device=device, size=max(height, width), levels=1, iterations=iterations
+        content,
+        content,
+        backbone=net,
+        device=device,
+        size=max(height, width),
+        levels=1,
+        iterations=iterations,
+        optimizer="Adam",
     )
 
 

@@ -5,7 +5,8 @@ from .errors import InputError
 from .features import Backbone, load_backbone
 from .images import load_image, read_settings, save_image
 from .moments import Moments
-from .transfer import Diverged, StyleTransfer, stylize
+from .run import stylize
+from .transfer import Diverged, StyleTransfer
 
 __all__ = [
     "Backbone",

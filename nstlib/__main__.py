@@ -13,8 +13,9 @@ from .images import MAX_PIXELS, check_output
 from .losses import STYLE_LOSSES
 from .memory import estimate, free_memory, largest_size
 from .optimizers import OPTIMIZERS
+from .run import run
 from .settings import DEVICES, INITS, MEMORY, PRECISIONS, PRESETS
-from .transfer import StyleTransfer, run
+from .transfer import StyleTransfer
 
 EXIT_INPUT, EXIT_INTERRUPTED = 2, 130
 

@@ -6,7 +6,8 @@ channels (*linear embedding*, Wang et al., CVPR 2020), and the two are trained t
 1. *Embedding*: the mapped features equal the teacher's.
 2. *Moments*: their Gram matrices equal the teacher's, for these are what style is.
 3. *Gradients*: the picture's gradient of the style loss points where the teacher's points. This is what an
-   optimised picture follows, and it is the one loss that looks at the backward pass.
+   optimised picture follows, and it is the one loss that looks at the backward pass. Half of the time it looks
+   at pictures that the student itself is painting: what the teacher sees there is where the student goes wrong.
 
 Plain VGGs learn slowly from random weights, so the first part of the training normalises every convolution's
 output over the batch. The normalisation is then folded into the convolutions, which changes nothing, and the
@@ -34,10 +35,12 @@ from torch import nn
 from torchvision.transforms import v2
 
 from .errors import InputError
-from .features import ARCHITECTURES, Backbone, load_backbone
+from .features import ARCHITECTURES, STYLE_LAYERS, Backbone, load_backbone
+from .losses import gram_distance
 from .moments import Moments
 
-STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+#: Channels of the 16x distilled encoder of Wang et al. (2020).
+DISTILLED_WIDTHS = ((16, 16), (32, 32), (64,) * 4, (128,) * 4, (128,))
 #: Of the gradient loss. It decides how well pictures can be optimised; the others are the way there.
 GRADIENT_WEIGHT = 3.0
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -100,7 +103,7 @@ def load_distilled(path):
         BGR minus a mean, is folded into conv1_1; that is exact because its padding is reflection.
     """
     state = load_file(path)
-    backbone = Backbone(ARCHITECTURES["compact"], padding="reflect", inner_padding="reflect", deepest="relu5_1")
+    backbone = Backbone(DISTILLED_WIDTHS, padding="reflect", inner_padding="reflect", deepest="relu5_1")
     backbone.mean.zero_()
     backbone.std.fill_(1)
     first, shift = state["conv11.weight"], state["conv0.bias"]
@@ -187,11 +190,38 @@ def style_gradient(gram, image, target, layers, create_graph=False):
     image = image.detach().requires_grad_()
     with torch.enable_grad():
         found = gram(image, layers)
-        losses = [
-            ((found[layer] - goals[layer]).square().sum((1, 2)) / goals[layer].square().sum((1, 2))).sum()
-            for layer in layers
-        ]
+        losses = [gram_distance(found[layer], goals[layer]).sum() for layer in layers]
         return [torch.autograd.grad(loss, image, create_graph=create_graph, retain_graph=True)[0] for loss in losses]
+
+
+class Paintings:
+    """Pictures on their way to a style, painted by the network that is being trained.
+
+    Args:
+        crops: :class:`Crops`, where contents and styles come from.
+        count: how many are painted side by side.
+        strokes: how many steps a picture gets, on average, before a new one takes its place.
+        stroke: size of a step, root mean square over the pixels.
+    """
+
+    def __init__(self, crops, count=16, strokes=16, stroke=0.03):
+        self.crops, self.strokes, self.stroke = crops, strokes, stroke
+        self.images, self.styles = crops.batch(count), crops.batch(count)
+        self.shown = None
+
+    def batch(self, n):
+        """``n`` of the pictures, then their ``n`` styles."""
+        self.shown = random.sample(range(len(self.images)), n)
+        return torch.cat([self.images[self.shown], self.styles[self.shown]])
+
+    def paint(self, gradient):
+        """Move the pictures shown last against ``gradient``, shape (n, 3, H, W)."""
+        for index, g in zip(self.shown, gradient, strict=True):
+            if random.random() < 1 / self.strokes:
+                self.images[index], self.styles[index] = self.crops.one(), self.crops.one()
+            else:
+                size = g.square().mean().sqrt().clamp(min=1e-12)
+                self.images[index] = (self.images[index] - self.stroke * random.random() / size * g).clamp(0, 1)
 
 
 class Normalized(Backbone):
@@ -238,7 +268,7 @@ class Distillation:
     """
 
     def __init__(
-        self, teacher, crops, *, steps=4000, normalized_share=0.6, batch_size=8, learning_rate=4e-3, seed=0,
+        self, teacher, crops, *, steps=5000, normalized_share=0.4, batch_size=8, learning_rate=4e-3, seed=0,
         checkpoint=None, save_every=250,
     ):  # fmt: skip
         random.seed(seed)
@@ -246,7 +276,8 @@ class Distillation:
         self.teacher, self.crops, self.steps, self.batch_size = teacher, crops, steps, batch_size
         self.fold_step, self.learning_rate = int(steps * normalized_share), learning_rate
         self.checkpoint, self.save_every = checkpoint, save_every
-        self.student = Normalized(ARCHITECTURES["compact"], deepest="relu5_1")
+        self.paintings = Paintings(crops)
+        self.student = Normalized(ARCHITECTURES["compact"], deepest="relu5_1", inner_padding="replicate")
         for conv in self.student.convs.values():
             nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
             nn.init.zeros_(conv.bias)
@@ -296,7 +327,7 @@ class Distillation:
 
     def _fold(self):
         normalized, self.embeddings = self.averaged.module["student"], self.averaged.module["embeddings"]
-        self.student = Backbone(ARCHITECTURES["compact"], deepest="relu5_1")
+        self.student = Backbone(ARCHITECTURES["compact"], deepest="relu5_1", inner_padding="replicate")
         normalized.fold_into(self.student)
         self._start_optimizer()
 
@@ -308,7 +339,9 @@ class Distillation:
         return {layer: Moments.of(x).gram for layer, x in self.teacher(image, layers).items()}
 
     def _losses(self):
-        images = self.crops.batch(self.batch_size)
+        half = self.batch_size // 2
+        painting = self.step % 2 and not isinstance(self.student, Normalized)
+        images = self.paintings.batch(half) if painting else self.crops.batch(self.batch_size)
         with torch.no_grad():
             goals = {layer: x / self.scales[layer] for layer, x in self.teacher(images).items()}
         maps = self.student(images, self.teacher.layers)
@@ -321,19 +354,19 @@ class Distillation:
                 embedding + (embed(maps[layer][..., ::stride, ::stride]) - few).square().sum() / few.square().sum()
             )
             if layer in STYLE_LAYERS:
-                mine, theirs = embedded_gram(Moments.of(maps[layer]), embed), Moments.of(goal).gram
+                error = gram_distance(embedded_gram(Moments.of(maps[layer]), embed), Moments.of(goal).gram)
                 # Not squared: a few odd crops, nearly black ones for instance, would drown the others.
-                error = (mine - theirs).square().sum((1, 2)) / theirs.square().sum((1, 2))
                 moments = moments + (error + 1e-6).sqrt().mean()
         losses = {"embedding": embedding, "moments": moments}
         if not isinstance(self.student, Normalized):
-            half = self.batch_size // 2
             layers = random.sample(STYLE_LAYERS, 2)
             theirs = style_gradient(self._teacher_grams, images[:half], images[half:], layers)
             mine = style_gradient(self._grams, images[:half], images[half:], layers, create_graph=True)
             losses["gradients"] = GRADIENT_WEIGHT * sum(
                 (1 - F.cosine_similarity(a.flatten(1), b.flatten(1))).mean() for a, b in zip(mine, theirs, strict=True)
             )
+            if painting:
+                self.paintings.paint(sum(mine).detach())
         return losses
 
     def export(self, path, description):
@@ -352,6 +385,7 @@ class Distillation:
         state = {
             "step": self.step, "student": self.student.state_dict(), "embeddings": self.embeddings.state_dict(),
             "averaged": self.averaged.state_dict(), "optimizer": self.optimizer.state_dict(),
+            "paintings": (self.paintings.images, self.paintings.styles),
             "torch_rng": torch.get_rng_state(), "python_rng": random.getstate(),
         }  # fmt: skip
         temporary = Path(f"{self.checkpoint}.tmp")
@@ -367,6 +401,7 @@ class Distillation:
         self.embeddings.load_state_dict(state["embeddings"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.paintings.images, self.paintings.styles = state["paintings"]
         torch.set_rng_state(state["torch_rng"])
         random.setstate(state["python_rng"])
 
@@ -379,7 +414,7 @@ def main(arguments=None):
     parser.add_argument("--vgg19", help="VGG-19 weights file; without it torchvision's are fetched")
     parser.add_argument("--distilled", help="16x distilled encoder, the teacher above relu3_1")
     parser.add_argument("--hold-out", nargs="*", default=[], help="file names left for the evaluation")
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--crop", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=4e-3)

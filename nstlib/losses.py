@@ -22,8 +22,12 @@ def gram_loss(moments, target):
     Reference: Gatys et al., *Image Style Transfer Using Convolutional Neural Networks*, CVPR 2016, eq. 3-5.
     Differs from the paper: relative to the style's Gram matrix instead of divided by 4 N^2 M^2.
     """
-    goal = target.gram
-    return (moments.gram - goal).square().sum((1, 2)) / (goal.square().sum((1, 2)) + EPS)
+    return gram_distance(moments.gram, target.gram)
+
+
+def gram_distance(gram, target):
+    """:func:`gram_loss` of Gram matrices, shape (N, C, C)."""
+    return (gram - target).square().sum((1, 2)) / (target.square().sum((1, 2)) + EPS)
 
 
 def mean_std_loss(moments, target):

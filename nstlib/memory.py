@@ -17,6 +17,8 @@ from .tiling import FULL, SEGMENTS, Plan, feature_sums, tile_side
 PLANS = (FULL, Plan(2, 256), Plan(3, 256), Plan(5, 256), Plan(5, 128))
 #: State of the optimizers, in maps of the picture's size.
 OPTIMIZER_MAPS = {"Adam": 2, "AdamW": 2, "NAdam": 2, "RMSprop": 1, "SGD": 1, "LBFGS": 24}
+#: Side in pixels of the pictures on which the time of an iteration is measured, at most.
+PROBE = 768
 #: Share of the free memory that ``memory="auto"`` uses.
 SAFE_SHARE = 0.8
 
@@ -138,16 +140,19 @@ def is_out_of_memory(error):
 def estimate(transfer):
     """Memory and time that a :class:`~nstlib.transfer.StyleTransfer` will need, without running it.
 
-    Time is extrapolated from two iterations on a picture of at most 768 pixels a side on this device; the
-    estimate is as good as the machine is quiet.
+    Time is extrapolated from a few iterations on a picture of at most :data:`PROBE` pixels a side on this device;
+    the estimate is as good as the machine is quiet.
     """
     s, backbone, size = transfer.settings, transfer.backbone, transfer.sizes[-1]
     options = {"optimizer": s.optimizer, "content_layers": s.content_layers}
     plan = plan_for(backbone, size, s.memory, device=transfer.device, **options)
-    seconds = 0.0
+    seconds, speeds = 0.0, {}
     for count, level in zip(transfer.counts, transfer.sizes, strict=True):
         level_plan = plan_for(backbone, level, s.memory, device=transfer.device, **options)
-        seconds += count * level[0] * level[1] * _seconds_per_pixel(backbone, level_plan, level, s.optimizer)
+        probe = level_plan, tuple(min(side, PROBE) for side in level)
+        if probe not in speeds:
+            speeds[probe] = _seconds_per_pixel(backbone, *probe, s.optimizer)
+        seconds += count * level[0] * level[1] * speeds[probe]
     return Estimate(size, plan, peak_memory(backbone, size, plan, **options), seconds)
 
 
@@ -167,27 +172,33 @@ def largest_size(backbone, aspect, budget, *, optimizer="Adam", content_layers=(
 
 
 def _seconds_per_pixel(backbone, plan, size, optimizer):
-    """Seconds per pixel of an iteration, timed on a picture of at most 768 pixels a side."""
-    size = tuple(min(side, 768) for side in size)
+    """Seconds per pixel of an iteration, timed on a picture of this size."""
     device = backbone.mean.device
     layers = [name for name in backbone.layers if name.startswith("relu") and name.endswith("_1")]
     taps = [(layer, lambda f, rows, columns: Moments.of(f).tensors) for layer in layers]
     image = torch.rand(1, 3, *size, device=device, dtype=torch.float32, requires_grad=True)
-    stepper = make_optimizer(optimizer, image, 1e-9)
-    best = float("inf")
+    network = []
     for _ in range(2):
         started = time.perf_counter()
         image.grad = None
         sums = feature_sums(backbone, image, taps, plan)
         loss = sum((second / count).square().sum() for count, _, second in sums) + total_variation(image)
         loss.backward()
-        value = loss.detach()
-        stepper.step(lambda: value)  # noqa: B023 - called at once
-        image.detach().clone()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        best = min(best, time.perf_counter() - started)
-    return best / (size[0] * size[1])
+        network.append(_elapsed(started, device))
+    # L-BFGS is slow only once its history is full. The gradient of a parabola will do to fill it.
+    stepper, update = make_optimizer(optimizer, image), 0.0
+    for _ in range(12):
+        image.grad = image.detach().clone()
+        started = time.perf_counter()
+        stepper.step(lambda: loss.detach())
+        update = _elapsed(started, device)
+    return (min(network) + update) / (size[0] * size[1])
+
+
+def _elapsed(started, device):
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - started
 
 
 def _duration(seconds):

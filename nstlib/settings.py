@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from .color import check_color
 from .errors import InputError
-from .features import BACKBONES, PADDINGS, POOLINGS, check_choice
+from .features import BACKBONES, PADDINGS, POOLINGS, STYLE_LAYERS, check_choice
 from .losses import STYLE_LOSSES
 from .optimizers import OPTIMIZERS
 
@@ -60,9 +60,7 @@ class Settings:
     style_weight: float = 20.0
     tv_weight: float = 10.0
     content_layers: dict = field(default_factory=lambda: {"relu4_2": 1.0})
-    style_layers: dict = field(
-        default_factory=lambda: dict.fromkeys(("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"), 1.0)
-    )
+    style_layers: dict = field(default_factory=lambda: dict.fromkeys(STYLE_LAYERS, 1.0))
     style_loss: str = "gram"
     normalized: bool = True
     optimizer: str = "LBFGS"
@@ -168,7 +166,7 @@ PRESETS = {
         "style_weight": 1e3,
         "tv_weight": 0.0,
         "content_layers": {"relu4_2": 1.0},
-        "style_layers": dict.fromkeys(("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"), 0.2),
+        "style_layers": dict.fromkeys(STYLE_LAYERS, 0.2),
         "style_loss": "gram",
         "normalized": False,
         "optimizer": "LBFGS",

@@ -4,12 +4,9 @@ import copy
 import functools
 import hashlib
 import math
-import time
 import warnings
-from pathlib import Path
 
 import torch
-from tqdm.auto import tqdm
 
 from . import color
 from .checkpoints import read_state, write_state
@@ -391,68 +388,6 @@ class StyleTransfer:
         for picture in (self._content, *self._styles):
             digest.update(picture.numpy().tobytes())
         return digest.hexdigest()
-
-
-def stylize(content, style, *, progress=True, checkpoint=None, checkpoint_every=30, resume=False, **options):
-    """Paint ``content`` in the manner of ``style`` and return a PIL image.
-
-    Interrupting it (Ctrl-C, the notebook's stop button) gives back the picture so far; so does a loss that
-    stops being finite. Both say so in a warning.
-
-    Args:
-        content: path, URL, PIL image, NumPy array or tensor; see :func:`~nstlib.images.load_image`.
-        style: the same, or a list of them to blend.
-        progress: show a progress bar with the time left.
-        checkpoint: file to save the state to every ``checkpoint_every`` seconds, and at an interruption.
-        resume: go on from ``checkpoint`` if it exists.
-        **options: as for :class:`StyleTransfer`.
-
-    Returns:
-        PIL image of the content's shape, longer side ``size``.
-
-    Example:
-        >>> from nstlib import samples
-        >>> stylize(samples.content(), samples.style(), size=64, iterations=3, backbone="compact", progress=False).size
-        (64, 43)
-    """
-    transfer = StyleTransfer(content, style, **options)
-    run(transfer, progress=progress, checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume)
-    return transfer.picture
-
-
-def run(transfer, *, progress=True, checkpoint=None, checkpoint_every=30, resume=False):
-    """Iterate ``transfer`` to its end with a progress bar and checkpoints; used by :func:`stylize`.
-
-    Returns:
-        True if it came to its end, False if it was interrupted or diverged (a warning says which).
-    """
-    if resume and not checkpoint:
-        raise InputError("resume needs the name of the checkpoint")
-    if resume and Path(checkpoint).exists():
-        transfer.load_checkpoint(checkpoint)
-    saved = time.monotonic()
-    with tqdm(total=transfer.work / 1e6, initial=transfer.work_done / 1e6, unit="MP", disable=not progress) as bar:
-        try:
-            for step in transfer:
-                bar.update(step.size[0] * step.size[1] / 1e6)
-                bar.set_description(
-                    f"{step.size[1]}x{step.size[0]}, iteration {step.iteration}/{len(transfer)}", refresh=False
-                )
-                if checkpoint and time.monotonic() - saved >= checkpoint_every:
-                    transfer.save_checkpoint(checkpoint)
-                    saved = time.monotonic()
-        except KeyboardInterrupt:
-            if checkpoint:
-                transfer.save_checkpoint(checkpoint)
-            warnings.warn(
-                f"interrupted at iteration {transfer.iteration} of {len(transfer)}: this is the picture so far",
-                stacklevel=2,
-            )
-            return False
-        except Diverged as error:
-            warnings.warn(str(error), stacklevel=2)
-            return False
-    return True
 
 
 def _fastest_device():

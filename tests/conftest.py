@@ -9,7 +9,6 @@ import torch
 
 from nstlib import Backbone
 
-STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 DATA = Path(os.environ.get("NSTLIB_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from nstlib import InputError, Moments, distill, load_backbone, load_image
-from nstlib.features import ARCHITECTURES, Backbone, metadata
+from nstlib.features import ARCHITECTURES, STYLE_LAYERS, Backbone, metadata
 from nstlib.images import resize
 from nstlib.losses import gram_loss, wasserstein_loss
 
@@ -24,12 +24,12 @@ def crops(tmp_path):
 
 
 def training(crops, **options):
-    teacher = distill.Teacher((make_net(), (*distill.STYLE_LAYERS, "relu4_2"), {}))
+    teacher = distill.Teacher((make_net(), (*STYLE_LAYERS, "relu4_2"), {}))
     return distill.Distillation(teacher, crops, **{"steps": 6, "normalized_share": 0.5, "batch_size": 4, **options})
 
 
 def test_training_lowers_its_loss(crops):
-    first, *_, last = training(crops, steps=30, normalized_share=1)
+    first, *_, last = training(crops, steps=40, normalized_share=1)
     assert last.losses["embedding"] < 0.8 * first.losses["embedding"]
 
 
@@ -101,6 +101,20 @@ def test_style_gradient_by_finite_differences():
     assert slope.item() == pytest.approx((gradient * direction).sum().item(), rel=1e-4)
 
 
+def test_paintings_approach_their_styles(crops):
+    paintings = distill.Paintings(crops, count=4, strokes=10**9, stroke=0.05)
+    before = (paintings.images - paintings.styles).abs().mean()
+    for _ in range(60):
+        images, styles = paintings.batch(2).chunk(2)
+        paintings.paint(images - styles)
+    assert (paintings.images - paintings.styles).abs().mean() < 0.5 * before
+    old = paintings.images.clone()
+    paintings.strokes = 1  # every picture is done after one stroke
+    paintings.batch(4)
+    paintings.paint(torch.zeros_like(old))
+    assert not any(torch.equal(a, b) for a, b in zip(old, paintings.images, strict=True))
+
+
 def test_crops(crops, tmp_path):
     batch = crops.batch(5)
     assert batch.shape == (5, 3, 32, 32)
@@ -121,7 +135,7 @@ def test_command_trains_and_exports(tmp_path, crops):
     save_file(state, tmp_path / "vgg.safetensors")
     encoder = {"conv0.weight": 255 * torch.eye(3)[[2, 1, 0], :, None, None], "conv0.bias": torch.zeros(3)}
     encoder = {key: value.contiguous() for key, value in encoder.items()}
-    for name, conv in Backbone(ARCHITECTURES["compact"], deepest="relu5_1").convs.items():
+    for name, conv in Backbone(distill.DISTILLED_WIDTHS, deepest="relu5_1").convs.items():
         encoder[f"conv{name[4]}{name[6]}.weight"] = conv.weight.detach() / 10
         encoder[f"conv{name[4]}{name[6]}.bias"] = conv.bias.detach()
     for block, (small, large) in enumerate(((16, 64), (32, 128), (64, 256), (128, 512), (128, 512)), 1):
@@ -155,7 +169,7 @@ def test_the_shipped_network_paints_where_the_real_one_would(data):
     """The gradients of the style loss, on pictures not used in training, point the same way as VGG-19's."""
     vgg19 = load_backbone("vgg19", deepest="relu3_1", weights=data / "weights" / "vgg19_conv1_1_to_conv3_4.safetensors")
     torch.manual_seed(0)
-    random = Backbone(ARCHITECTURES["compact"], deepest="relu3_1").requires_grad_(False)
+    random = Backbone(distill.DISTILLED_WIDTHS, deepest="relu3_1").requires_grad_(False)
     for conv in random.convs.values():
         torch.nn.init.kaiming_normal_(conv.weight)
     content, style = (

@@ -3,11 +3,10 @@
 import pytest
 import torch
 import torchvision
-from conftest import STYLE_LAYERS
 from safetensors.torch import save_file
 
 from nstlib import InputError, Moments, load_backbone, load_image
-from nstlib.features import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD, Backbone, deepest_of, layer_names
+from nstlib.features import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD, STYLE_LAYERS, Backbone, deepest_of, layer_names
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ def test_public_names():
     assert nstlib.__all__ == sorted(nstlib.__all__)
     assert set(nstlib.__all__) == {
         "Backbone", "Diverged", "InputError", "Moments", "StyleTransfer", "load_backbone", "load_image",
-        "read_settings", "save_image", "stylize",
+        "read_settings", "samples", "save_image", "stylize",
     }  # fmt: skip
     assert all(hasattr(nstlib, name) for name in nstlib.__all__)
 

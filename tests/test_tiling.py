@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from conftest import STYLE_LAYERS, make_net
+from conftest import make_net
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nstlib.features import STYLE_LAYERS
 from nstlib.losses import STYLE_LOSSES
 from nstlib.moments import Moments
 from nstlib.tiling import FULL, Plan, feature_sums

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import STYLE_LAYERS, make_net, make_picture
+from conftest import make_net, make_picture
 
 from nstlib import Diverged, InputError, StyleTransfer, load_image, stylize
 from nstlib import objective as objective_module
 from nstlib import transfer as transfer_module
+from nstlib.features import STYLE_LAYERS
 from nstlib.optimizers import OPTIMIZERS
 from nstlib.tiling import FULL, Plan
 
