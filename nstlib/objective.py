@@ -7,26 +7,36 @@ from .moments import Moments, at_least_float32, blend
 from .tiling import feature_sums
 
 
+def style_moments(backbone, image, settings, plan):
+    """:class:`~nstlib.moments.Moments` of each style layer of a picture, shape (1, 3, H, W), without gradient."""
+    taps = [(layer, _moments) for layer in settings.style_layers]
+    with torch.no_grad():
+        return [Moments(*sums) for sums in feature_sums(backbone, image, taps, plan)]
+
+
 class Objective:
     """The loss of a picture, with its targets: moments of the styles, feature maps of the content.
 
-    Targets are taken once, here; weights are read from ``settings`` at every call and may change in between.
+    Targets are taken once; weights are read from ``settings`` at every call and may change in between.
 
     Args:
         backbone: :class:`~nstlib.features.Backbone`.
         content: RGB in [0, 1], shape (1, 3, H, W), the size of the pictures to come.
-        styles: sequence of such, of any size.
+        styles: for each style picture what :func:`style_moments` gives.
         settings: :class:`~nstlib.settings.Settings`.
-        plan: :class:`~nstlib.tiling.Plan` for taking the targets.
+        plan: :class:`~nstlib.tiling.Plan` for taking the content's maps.
+
+    Attributes:
+        elsewhere: moments of each style layer over the rest of the picture, if what is optimised is a part of one
+            that is to have the style as a whole; None for no rest.
     """
 
     def __init__(self, backbone, content, styles, settings, plan):
-        self.backbone, self.settings = backbone, settings
+        self.backbone, self.settings, self.elsewhere = backbone, settings, None
+        weights = settings.style_blend or [1.0] * len(styles)
+        self._styles = [blend(layer, weights) for layer in zip(*styles, strict=True)]
         taps = [(layer, _moments) for layer in settings.style_layers]
         with torch.no_grad():
-            found = [feature_sums(backbone, style, taps, plan) for style in styles]
-            weights = settings.style_blend or [1.0] * len(styles)
-            self._styles = [blend([Moments(*sums[i]) for sums in found], weights) for i in range(len(taps))]
             maps = _feature_maps(backbone, content, settings.content_layers, plan)
             squares = [at_least_float32(m).square() for m in maps]
         # The paper's network has layers of unit activation, else alpha and beta would depend on the network.
@@ -43,7 +53,10 @@ class Objective:
         s = self.settings
         sums = feature_sums(self.backbone, image, self._taps, plan)
         count = len(s.style_layers)
-        styles = [self._style_loss(Moments(*found), index) for index, found in enumerate(sums[:count])]
+        moments = [Moments(*found) for found in sums[:count]]
+        if self.elsewhere is not None:
+            moments = [here + there for here, there in zip(moments, self.elsewhere, strict=True)]
+        styles = [self._style_loss(found, index) for index, found in enumerate(moments)]
         contents = [content_loss(error, norm) for (error,), norm in zip(sums[count:], self._content_norms, strict=True)]
         style, content = _mean(styles, s.style_layers), _mean(contents, s.content_layers)
         variation = total_variation(image)

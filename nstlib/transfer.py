@@ -14,7 +14,7 @@ from .errors import InputError
 from .features import Backbone, deepest_of, load_backbone
 from .images import MAX_PIXELS, fit_size, load_image, load_image_and_alpha, resize, save_image, to_pil
 from .memory import is_out_of_memory, plan_for, tighten
-from .objective import Objective
+from .objective import Objective, style_moments
 from .optimizers import OPTIMIZERS, make_optimizer, warm_start
 from .settings import INITS, make_settings
 
@@ -269,7 +269,12 @@ class StyleTransfer:
         )
         content = resize(self._content, size).to(self._image)
         styles = [resize(style, self._style_size(style, size)).to(self._image) for style in self._styles]
-        self._objective = self._guarded(lambda: Objective(self.backbone, content, styles, s, self.plan))
+
+        def aim():
+            targets = [style_moments(self.backbone, style, s, self.plan) for style in styles]
+            return Objective(self.backbone, content, targets, s, self.plan)
+
+        self._objective = self._guarded(aim)
 
     # Iterations
 

@@ -1,0 +1,164 @@
+"""Split and stitch: large pictures painted tile by tile, the classical way.
+
+Every tile is a picture of its own to the network, so strokes end at its borders and have to be blended. The exact way
+(:mod:`nstlib.tiling`, what :func:`nstlib.stylize` does) has no such borders; this one is here to compare with, and
+for whatever else works on tiles. What it borrows from the exact way is that moments add: tiles may share theirs, so
+that the picture as a whole gets the style and not each tile all of it.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from tqdm.auto import tqdm
+
+from .errors import InputError
+from .features import deepest_of, load_backbone
+from .images import fit_size, load_image, resize, to_pil
+from .objective import Objective, style_moments
+from .optimizers import make_optimizer
+from .settings import make_settings
+from .tiling import FULL
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Overlapping tiles that cover a picture.
+
+    Args:
+        height, width: of the picture, in pixels.
+        tile: side of the tiles; they are smaller only where the picture is.
+        overlap: pixels that neighbours share at least.
+
+    Raises:
+        InputError: an overlap that is negative or not smaller than the tile.
+
+    Example:
+        >>> grid = Grid(100, 150, tile=64, overlap=16)
+        >>> image = torch.rand(1, 3, 100, 150)
+        >>> torch.allclose(grid.stitch(grid.split(image)), image, atol=1e-6)
+        True
+    """
+
+    height: int
+    width: int
+    tile: int
+    overlap: int
+
+    def __post_init__(self):
+        if not 0 <= self.overlap < self.tile:
+            raise InputError(f"overlap must be from 0 to below the tile's {self.tile} pixels, received {self.overlap}")
+
+    @property
+    def boxes(self):
+        """``(rows, columns)`` of every tile, as slices."""
+        return [
+            (slice(top, min(top + self.tile, self.height)), slice(left, min(left + self.tile, self.width)))
+            for top in self._starts(self.height)
+            for left in self._starts(self.width)
+        ]
+
+    def split(self, image):
+        """Tiles of ``image``, shape (N, C, height, width), as copies."""
+        return [image[..., rows, columns].clone() for rows, columns in self.boxes]
+
+    def stitch(self, tiles):
+        """The picture of these tiles, faded into each other by raised cosines over the overlap.
+
+        Args:
+            tiles: as :meth:`split` gives them.
+        """
+        first = tiles[0]
+        total = first.new_zeros(*first.shape[:2], self.height, self.width)
+        weights = first.new_zeros(1, 1, self.height, self.width)
+        for tile, (rows, columns) in zip(tiles, self.boxes, strict=True):
+            window = self._window(rows, self.height)[:, None] * self._window(columns, self.width)
+            window = window.to(first)
+            total[..., rows, columns] += tile * window
+            weights[..., rows, columns] += window
+        return total / weights
+
+    def _starts(self, length):
+        last = max(0, length - self.tile)
+        count = -(-last // (self.tile - self.overlap)) + 1
+        return [round(index * last / max(1, count - 1)) for index in range(count)]
+
+    def _window(self, span, length):
+        """Weight of each row or column of a tile: 1 inside and at the picture's border, fading at the others."""
+        place = torch.arange(span.start, span.stop, dtype=torch.float64) + 0.5
+        before = place - span.start if span.start else torch.full_like(place, torch.inf)
+        behind = span.stop - place if span.stop < length else torch.full_like(place, torch.inf)
+        ramp = (torch.minimum(before, behind) / max(self.overlap, 1)).clamp(max=1)
+        return (torch.pi / 2 * ramp).sin() ** 2
+
+
+def stylize_tiles(
+    content, style, *, tile=512, overlap=64, rounds=3, share_moments=True, progress=True, start=None, **options
+):
+    """Paint tile by tile and stitch, at one size.
+
+    Args:
+        content, style: pictures, as for :func:`nstlib.stylize`; one style.
+        tile, overlap: in pixels; see :class:`Grid`.
+        rounds: how often all tiles are visited. After each round they are stitched and cut anew.
+        share_moments: give the picture as a whole the style. False gives it to every tile on its own.
+        progress: show a progress bar.
+        start: picture to start from, of any size; None for the content.
+        **options: fields of :class:`~nstlib.settings.Settings`; ``iterations`` are those of one tile, over all rounds.
+
+    Returns:
+        PIL image.
+
+    Raises:
+        InputError: as :func:`nstlib.stylize`, and tiles too small for the network.
+    """
+    settings = make_settings(**options)
+    content, style = load_image(content), load_image(style)
+    size = fit_size(*content.shape[2:], settings.size or max(content.shape[2:]))
+    grid = Grid(*size, tile, overlap)
+    layers = {**settings.content_layers, **settings.style_layers}
+    backbone = load_backbone(
+        settings.backbone, deepest=deepest_of(layers, settings.backbone), weights=settings.weights,
+        pooling=settings.pooling, padding=settings.padding,
+    )  # fmt: skip
+    device = torch.device("cuda" if torch.cuda.is_available() and settings.device in ("auto", "cuda") else "cpu")
+    backbone = backbone.to(device, memory_format=torch.channels_last)
+    smallest = min(min(tile, *size), *style.shape[2:])
+    if smallest < backbone.smallest_side:
+        raise InputError(f"tiles and style need at least {backbone.smallest_side} pixels a side, received {smallest}")
+    style = resize(
+        style, fit_size(*style.shape[2:], min(round(max(size) * settings.style_scale), max(style.shape[2:])))
+    )
+    targets = [style_moments(backbone, style.to(device), settings, FULL)]
+    contents = grid.split(resize(content, size))
+    image = resize(content if start is None else load_image(start), size)
+    iterations = max(1, settings.iterations // rounds)
+    with tqdm(total=rounds * len(contents), unit="tile", disable=not progress) as bar:
+        for _ in range(rounds):
+            tiles = grid.split(image)
+            moments = [style_moments(backbone, part.to(device), settings, FULL) for part in tiles]
+            for index, part in enumerate(tiles):
+                objective = Objective(backbone, contents[index].to(device), targets, settings, FULL)
+                if share_moments and len(tiles) > 1:
+                    others = moments[:index] + moments[index + 1 :]
+                    objective.elsewhere = [sum(layer[1:], layer[0]) for layer in zip(*others, strict=True)]
+                tiles[index] = _paint(objective, part.to(device), settings, iterations).cpu()
+                moments[index] = style_moments(backbone, tiles[index].to(device), settings, FULL)
+                bar.update()
+            image = grid.stitch(tiles)
+    return to_pil(image)
+
+
+def _paint(objective, image, settings, iterations):
+    """Optimise one tile."""
+    image = image.contiguous().requires_grad_()
+    optimizer = make_optimizer(settings.optimizer, image, settings.learning_rate)
+
+    def evaluate():
+        image.grad = None
+        loss = objective(image, FULL)[3]
+        (loss * image[0, 0].numel()).backward()
+        return loss.detach()
+
+    for _ in range(iterations):
+        optimizer.step(evaluate)
+    return image.detach().clamp(0, 1)

@@ -1,0 +1,76 @@
+"""Split and stitch: the identity, and a style shared by all tiles."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_picture
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nstlib import InputError, load_backbone, load_image, stylize
+from nstlib.objective import style_moments
+from nstlib.settings import make_settings
+from nstlib.tiles import Grid, stylize_tiles
+from nstlib.tiling import FULL
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 50), st.data())
+def test_stitching_what_was_split_is_the_identity(height, width, tile, data):
+    grid = Grid(height, width, tile, data.draw(st.integers(0, tile - 1)))
+    image = torch.rand(2, 3, height, width)
+    torch.testing.assert_close(grid.stitch(grid.split(image)), image, atol=1e-6, rtol=0)
+
+
+def test_neighbours_overlap_as_asked():
+    starts = [columns.start for _, columns in Grid(64, 1000, 64, 16).boxes]
+    stops = [columns.stop for _, columns in Grid(64, 1000, 64, 16).boxes]
+    assert starts[0] == 0
+    assert stops[-1] == 1000
+    assert min(a - b for a, b in zip(stops, starts[1:], strict=False)) >= 16
+
+
+def test_stitching_fades_smoothly():
+    grid = Grid(32, 100, 64, 28)
+    left, right = torch.zeros(1, 1, 32, 64), torch.ones(1, 1, 32, 64)
+    row = grid.stitch([left, right])[0, 0, 0]
+    assert row.diff().min() >= 0
+    assert row.diff().max() < 0.08  # a hard edge would be 1
+    assert (row[0], row[-1]) == (0, 1)
+
+
+def test_wrong_overlap_is_refused():
+    with pytest.raises(InputError, match="overlap must be from 0 to below the tile's 32 pixels"):
+        Grid(100, 100, 32, 32)
+
+
+def test_one_tile_is_plain_stylization():
+    content, style = make_picture(48, 64, 1), make_picture(48, 64, 2)
+    options = {"size": 64, "iterations": 5, "backbone": "compact", "progress": False}
+    whole = stylize(content, style, levels=1, memory="full", **options)
+    tiled = stylize_tiles(content, style, tile=64, overlap=0, rounds=1, **options)
+    np.testing.assert_array_equal(whole, tiled)
+
+
+def test_shared_moments_give_the_whole_picture_the_style():
+    content, style = make_picture(96, 128, 1), make_picture(96, 128, 2)
+    content[:, :64] //= 4  # two halves that differ
+    options = {"size": 128, "iterations": 100, "backbone": "compact", "progress": False}
+    tiles = {"tile": 64, "overlap": 16, "rounds": 2}
+    net = load_backbone("compact")
+    target = style_moments(net, load_image(style), make_settings(), FULL)
+
+    def distance(picture):
+        found = style_moments(net, load_image(picture), make_settings(), FULL)
+        return sum(((a.gram - b.gram).norm() / b.gram.norm()).item() for a, b in zip(found, target, strict=True))
+
+    shared, alone = (stylize_tiles(content, style, share_moments=share, **tiles, **options) for share in (True, False))
+    assert distance(shared) < 0.4 * distance(content)
+    # Sharing leaves the halves their own character: the dark one stays darker.
+    dark = [np.asarray(p)[:, :64].mean() / np.asarray(p)[:, 64:].mean() for p in (shared, alone)]
+    assert dark[0] < 0.85 * dark[1]
+
+
+def test_small_tiles_are_refused():
+    with pytest.raises(InputError, match="need at least 16 pixels a side, received 8"):
+        stylize_tiles(make_picture(64, 64), make_picture(64, 64), tile=8, overlap=0, size=64, backbone="compact")
