@@ -15,7 +15,7 @@ import math
 import time
 
 import torch
-from measure import table
+from measure import picture, table
 
 from nstlib import load_backbone, load_image
 from nstlib.distill import Teacher, load_distilled
@@ -108,7 +108,7 @@ def main():
     rows, sheet, totals = [], [], {}
     for content_path in options.contents:
         for style_path in options.styles:
-            content, style = (load_image(path) for path in (content_path, style_path))
+            content, style = (load_image(picture(name)) for name in (content_path, style_path))
             content, style = (resize(x, fit_size(*x.shape[2:], options.size)) for x in (content, style))
             goals = goals_of(teacher, content, style)
 

@@ -6,6 +6,7 @@ import time
 
 import torch
 
+from nstlib import samples
 from nstlib.features import ARCHITECTURES, Backbone, load_backbone
 
 
@@ -15,6 +16,14 @@ def network(name):
         return load_backbone("compact")
     torch.manual_seed(0)
     return Backbone(ARCHITECTURES[name], deepest="relu5_1", inner_padding="replicate").requires_grad_(False)
+
+
+def picture(name):
+    """What ``name`` stands for: ``sample:chelsea`` and the like, or a file or URL as it is."""
+    kind, _, sample = name.partition(":")
+    if kind != "sample":
+        return name
+    return samples.content(sample) if sample in samples.CONTENTS else samples.style(sample)
 
 
 class Peak:

@@ -76,7 +76,7 @@ class Studio(widgets.VBox):
         self._style = _Picker("Style", samples.STYLES, samples.style, style, self._say)
         self._controls = _controls(settings)
         self._layers = {
-            layer: widgets.FloatSlider(weight, min=0, max=2, step=0.05, **_described(layer))
+            layer: widgets.FloatSlider(weight, min=0, max=max(2, weight), step=0.05, **_described(layer))
             for layer, weight in settings.style_layers.items()
         }
         super().__init__(self._make_panel())
@@ -416,14 +416,15 @@ def _controls(s):
             options=list(options[name]), value=getattr(s, name), **_described(name.replace("_", " "))
         )
 
+    size = s.size or 512
     controls = {
         "content_weight": log(s.content_weight, -2, 2, "content α"),
         "style_weight": log(s.style_weight, -1, 4, "style β"),
         "tv_weight": log(s.tv_weight, -2, 3, "smooth γ"),
         "optimizer": choice("optimizer"),
         "learning_rate": log(s.learning_rate or _default_rate(s.optimizer), -5, 1, "learning rate"),
-        "size": widgets.IntSlider(s.size or 512, min=64, max=4096, step=64, **_described("size")),
-        "iterations": widgets.IntSlider(s.iterations, min=1, max=1000, **_described("iterations")),
+        "size": widgets.IntSlider(size, min=min(64, size), max=max(4096, size), step=64, **_described("size")),
+        "iterations": widgets.IntSlider(s.iterations, min=1, max=max(1000, s.iterations), **_described("iterations")),
         "style_scale": widgets.FloatSlider(s.style_scale, min=0.25, max=3, step=0.05, **_described("style scale")),
         "style_loss": choice("style_loss"),
         "color": choice("color"),

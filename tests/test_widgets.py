@@ -29,11 +29,7 @@ def studio():
 
 
 def long_studio():
-    """One whose iterations slider reaches further than its user's would."""
-    studio = Studio(make_picture(48, 64, 1), make_picture(48, 64, 2), size=64, levels=1)
-    studio._controls["iterations"].max = LONG
-    studio._controls["iterations"].value = LONG
-    return studio
+    return Studio(make_picture(48, 64, 1), make_picture(48, 64, 2), size=64, levels=1, iterations=LONG)
 
 
 def once(widget, holds):

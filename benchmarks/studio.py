@@ -1,0 +1,34 @@
+"""How soon the studio shows its first picture, and how many a second after that.
+
+    python benchmarks/studio.py [--size 256] [--iterations 150]
+
+Without a browser: counted is what is sent to it.
+"""
+
+import argparse
+import time
+
+from measure import table
+
+from nstlib.widgets import Studio
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--iterations", type=int, default=150)
+    options = parser.parse_args()
+    studio = Studio(size=options.size, iterations=options.iterations)
+    times = []
+    studio._view.observe(lambda change: times.append(time.monotonic()), "value")
+    started = time.monotonic()
+    studio.start()
+    studio.wait()
+    studio.close()
+    rate = (len(times) - 1) / (times[-1] - times[0])
+    rows = [[options.size, f"{times[0] - started:.1f}", f"{rate:.1f}", f"{times[-1] - started:.1f}"]]
+    table(["size", "first picture (s)", "pictures a second", "all (s)"], rows)
+
+
+if __name__ == "__main__":
+    main()
