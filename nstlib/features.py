@@ -18,7 +18,7 @@ from .errors import InputError
 ARCHITECTURES = {
     "vgg19": ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4),
     "vgg16": ((64, 64), (128, 128), (256,) * 3, (512,) * 3, (512,) * 3),
-    "compact": ((16, 16), (32, 32), (64,) * 4, (128,) * 4, (128,)),
+    "compact": ((16, 16), (48, 48), (64,) * 4, (128,) * 4, (256,)),
 }
 #: Where style is usually measured (Gatys et al. 2016).
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")

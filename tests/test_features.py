@@ -82,7 +82,7 @@ def test_replicate_padding_leaves_no_frame_on_a_constant_picture():
 def test_compact_ships_and_repeats():
     image = torch.rand(1, 3, 64, 64)
     first, second = (load_backbone("compact")(image, STYLE_LAYERS) for _ in range(2))
-    assert [f.shape[1] for f in first.values()] == [16, 32, 64, 128, 128]
+    assert [f.shape[1] for f in first.values()] == [16, 48, 64, 128, 256]
     assert all(torch.equal(first[layer], second[layer]) for layer in first)
 
 
