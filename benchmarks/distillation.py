@@ -6,8 +6,9 @@
 Every content is painted in every style three times, by optimisation with the compact network, with the
 teachers themselves, and with a network of the compact one's shape and random weights. The three pictures and
 the unchanged content are then measured with the *teachers'* features: normalised style loss (relu1_1 ... relu5_1)
-and content loss (relu3_4 of the real VGG-19). Style weights of the compact and the random run are searched so
-that their content loss equals that of the teacher's run; what is left to compare is the style.
+and content loss (relu4_1, the teachers' layer next to the default, relu4_2). Style weights of the compact and the
+random run are searched so that their content loss equals that of the teacher's run; what is left to compare is the
+style.
 """
 
 import argparse
@@ -21,20 +22,20 @@ from nstlib import load_backbone, load_image
 from nstlib.distill import Teacher, load_distilled
 from nstlib.features import ARCHITECTURES, STYLE_LAYERS, Backbone
 from nstlib.images import fit_size, resize, to_pil
-from nstlib.losses import content_loss, gram_loss
+from nstlib.losses import content_loss, gram_loss, total_variation
 from nstlib.moments import Moments
+from nstlib.settings import Settings
 
-CONTENT_LAYER = "relu3_4"
+CONTENT_LAYER = "relu4_1"
+TV_WEIGHT = Settings().tv_weight
 
 
 def teachers(vgg19, distilled):
-    """The real VGG-19 up to relu3_4; above, the 16x distilled encoder in VGG-19's channels."""
-    lower = load_backbone("vgg19", deepest="relu3_4", weights=vgg19)
+    """The real VGG-19 up to relu3_1; above, the 16x distilled encoder in VGG-19's channels."""
+    lower = load_backbone("vgg19", deepest="relu3_1", weights=vgg19)
     upper, maps = load_distilled(distilled)
     above = ("relu4_1", "relu5_1")
-    return Teacher(
-        (lower, ("relu1_1", "relu2_1", "relu3_1", CONTENT_LAYER), {}), (upper, above, {k: maps[k] for k in above})
-    )
+    return Teacher((lower, ("relu1_1", "relu2_1", "relu3_1"), {}), (upper, above, {k: maps[k] for k in above}))
 
 
 def losses(network, image, goals):
@@ -60,7 +61,8 @@ def optimise(network, content, style, style_weight, iterations):
     for _ in range(iterations):
         optimizer.zero_grad()
         content_part, style_part = losses(network, image, goals)
-        ((content_part + style_weight * style_part) * image[0, 0].numel()).backward()
+        loss = content_part + style_weight * style_part + TV_WEIGHT * total_variation(image)
+        (loss * image[0, 0].numel()).backward()
         optimizer.step()
         schedule.step()
         with torch.no_grad():

@@ -17,8 +17,9 @@ from .tiling import FULL, SEGMENTS, Plan, feature_sums, tile_side
 PLANS = (FULL, Plan(2, 256), Plan(3, 256), Plan(5, 256), Plan(5, 128))
 #: State of the optimizers, in maps of the picture's size.
 OPTIMIZER_MAPS = {"Adam": 2, "AdamW": 2, "NAdam": 2, "RMSprop": 1, "SGD": 1, "LBFGS": 24}
-#: Side in pixels of the pictures on which the time of an iteration is measured, at most.
-PROBE = 768
+#: Size of the pictures on which the time of an iteration is measured, at most: 768 pixels a side with VGG-19, more
+#: with smaller networks, in multiply-adds; and in pixels a side. Untiled, large pictures take more time per pixel.
+PROBE_WORK, PROBE = 2.1e11, 2048
 #: Share of the free memory that ``memory="auto"`` uses.
 SAFE_SHARE = 0.8
 
@@ -140,16 +141,17 @@ def is_out_of_memory(error):
 def estimate(transfer):
     """Memory and time that a :class:`~nstlib.transfer.StyleTransfer` will need, without running it.
 
-    Time is extrapolated from a few iterations on a picture of at most :data:`PROBE` pixels a side on this device;
-    the estimate is as good as the machine is quiet.
+    Time is extrapolated from a few iterations on a picture of at most :data:`PROBE` pixels a side on this device; the
+    estimate is as good as the machine is quiet.
     """
     s, backbone, size = transfer.settings, transfer.backbone, transfer.sizes[-1]
     options = {"optimizer": s.optimizer, "content_layers": s.content_layers}
     plan = plan_for(backbone, size, s.memory, device=transfer.device, **options)
     seconds, speeds = 0.0, {}
+    longest = min(PROBE, round((PROBE_WORK / backbone.macs_per_pixel) ** 0.5))
     for count, level in zip(transfer.counts, transfer.sizes, strict=True):
         level_plan = plan_for(backbone, level, s.memory, device=transfer.device, **options)
-        probe = level_plan, tuple(min(side, PROBE) for side in level)
+        probe = level_plan, tuple(min(side, longest) for side in level)
         if probe not in speeds:
             speeds[probe] = _seconds_per_pixel(backbone, *probe, s.optimizer)
         seconds += count * level[0] * level[1] * speeds[probe]

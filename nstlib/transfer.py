@@ -275,6 +275,12 @@ class StyleTransfer:
             return Objective(self.backbone, content, targets, s, self.plan)
 
         self._objective = self._guarded(aim)
+        if self._level + 1 == len(self.sizes):
+            # Nobody looks at the originals any more; at 4K they are 200 MB.
+            _ = self._fingerprint
+            self._content = self._styles = None
+            if s.color == "style":
+                self._colors = None
 
     # Iterations
 
@@ -371,6 +377,10 @@ class StyleTransfer:
         state = read_state(path)
         if state.get("inputs") != self._fingerprint:
             raise InputError(f"{path} is the checkpoint of other pictures or settings; give the same or delete it")
+        if self._content is None and state["level"] != self._level:
+            raise InputError("this transfer has already reached its last size; load the checkpoint into a new one")
+        if state["level"] != self._level:
+            self._objective = None
         self._level, self._in_level, self.iteration = state["level"], state["in_level"], state["iteration"]
         self._set_image(state["image"])
         self._average.copy_(state["average"])
@@ -378,7 +388,6 @@ class StyleTransfer:
         self._set_optimizer(state["optimizer"])
         if state["optimizer_state"]:
             self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": {0: state["optimizer_state"]}})
-        self._objective = None
 
     @functools.cached_property
     def _fingerprint(self):
