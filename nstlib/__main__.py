@@ -47,7 +47,7 @@ def make_parser():
     parser.add_argument("--style-scale", type=float, help="larger values, larger strokes (default: 1)")
     parser.add_argument("--optimizer", choices=OPTIMIZERS)
     parser.add_argument("--learning-rate", type=float, metavar="LR")
-    parser.add_argument("--iterations", type=int, metavar="N", help="over all sizes (default: 350)")
+    parser.add_argument("--iterations", type=int, metavar="N", help="over all sizes (default: 250)")
     parser.add_argument("--levels", type=int, metavar="N", help="sizes of the pyramid (default: as many as are useful)")
     parser.add_argument("--init", metavar="|".join((*INITS, "FILE")))
     parser.add_argument("--backbone", choices=BACKBONES)

@@ -37,7 +37,7 @@ class Settings:
         learning_rate: None for the optimizer's own default.
         iterations: in all, over all levels of the pyramid; the coarse levels get more of them.
         levels: number of sizes in the pyramid, each twice the last; None for as many as keep the longer
-            side at 128 pixels or more, 1 for no pyramid.
+            side at 256 pixels or more, 1 for no pyramid.
         init: ``"content"``, ``"noise"``, ``"style"``, or a picture to start from.
         backbone: ``"auto"``, ``"vgg19"``, ``"vgg16"`` or ``"compact"``; ``weights``: file for it.
         pooling: ``"max"`` or ``"average"``.
@@ -65,7 +65,7 @@ class Settings:
     normalized: bool = True
     optimizer: str = "LBFGS"
     learning_rate: float | None = None
-    iterations: int = 350
+    iterations: int = 250
     levels: int | None = None
     init: object = "content"
     backbone: str = "auto"

@@ -18,7 +18,7 @@ from .objective import Objective, style_moments
 from .optimizers import OPTIMIZERS, make_optimizer, warm_start
 from .settings import INITS, make_settings
 
-COARSEST = 128  # pixels of the longer side
+COARSEST = 256  # pixels of the longer side
 #: Each finer level of the pyramid gets this share of the iterations of the level below it.
 FINER_SHARE = 0.85
 #: Decay of the running mean of the iterates that is shown and returned; it removes the optimizer's jitter.

@@ -128,8 +128,8 @@ def test_tiled_transfer_is_the_untiled_one(optimizer, monkeypatch):
 
 
 def test_pyramid():
-    transfer = StyleTransfer(CONTENT, STYLE, backbone="compact", size=512, iterations=20)
-    assert transfer.sizes == [(102, 128), (205, 256), (410, 512)]
+    transfer = StyleTransfer(CONTENT, STYLE, backbone="compact", size=1024, iterations=20)
+    assert transfer.sizes == [(205, 256), (410, 512), (819, 1024)]
     assert sum(transfer.counts) == len(transfer) == 20
     assert transfer.counts == sorted(transfer.counts, reverse=True)
     assert StyleTransfer(CONTENT, STYLE, backbone="compact", size=512, iterations=2).counts == [1, 1]
