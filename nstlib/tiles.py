@@ -68,14 +68,13 @@ class Grid:
             tiles: as :meth:`split` gives them.
         """
         first = tiles[0]
-        total = first.new_zeros(*first.shape[:2], self.height, self.width)
-        weights = first.new_zeros(1, 1, self.height, self.width)
+        total = first.new_zeros(*first.shape[:2], self.height, self.width, dtype=torch.float64)
+        weights = total.new_zeros(1, 1, self.height, self.width)
         for tile, (rows, columns) in zip(tiles, self.boxes, strict=True):
             window = self._window(rows, self.height)[:, None] * self._window(columns, self.width)
-            window = window.to(first)
             total[..., rows, columns] += tile * window
             weights[..., rows, columns] += window
-        return total / weights
+        return (total / weights).to(first)
 
     def _starts(self, length):
         last = max(0, length - self.tile)

@@ -63,14 +63,14 @@ class Studio(widgets.VBox):
     _latest = None
 
     def __init__(self, content="chelsea", style="swirls", **options):
+        self.transfer = None
+        self._thread, self._lock = None, threading.Lock()
+        self._go, self._stop = threading.Event(), threading.Event()
+        self._given = options
+        settings = make_settings(**{"backbone": "compact", **options})
         if Studio._latest is not None:
             Studio._latest.stop()
         Studio._latest = self
-        settings = make_settings(**{"backbone": "compact", **options})
-        self.transfer = None
-        self._given = options
-        self._thread, self._lock = None, threading.Lock()
-        self._go, self._stop = threading.Event(), threading.Event()
         self._message = widgets.HTML()
         self._content = _Picker("Content", samples.CONTENTS, samples.content, content, self._say)
         self._style = _Picker("Style", samples.STYLES, samples.style, style, self._say)
