@@ -54,8 +54,8 @@ def peak_memory(backbone, size, plan, *, optimizer="Adam", content_layers=("relu
     """
     pixels = size[0] * size[1]
     width = torch.finfo(backbone.dtype).bits // 8
-    # Content, image, gradient, mean, last good image, one temporary; and the optimizer's.
-    image_maps = (6 + OPTIMIZER_MAPS[optimizer]) * 3 * 4 * pixels
+    # Image, gradient, mean, last good image (in half precision), temporaries; and the optimizer's.
+    image_maps = (5 + OPTIMIZER_MAPS[optimizer]) * 3 * 4 * pixels
     targets = sum(backbone.channels(layer) * pixels * width / 4 ** backbone.level(layer) for layer in content_layers)
     stored, peak = 0.0, 0.0
     for blocks in SEGMENTS:
