@@ -131,17 +131,20 @@ def stylize_tiles(
     contents = grid.split(resize(content, size))
     image = resize(content if start is None else load_image(start), size)
     iterations = max(1, settings.iterations // rounds)
+    shared = share_moments and len(contents) > 1
     with tqdm(total=rounds * len(contents), unit="tile", disable=not progress) as bar:
         for _ in range(rounds):
             tiles = grid.split(image)
-            moments = [style_moments(backbone, part.to(device), settings, FULL) for part in tiles]
+            if shared:
+                moments = [style_moments(backbone, part.to(device), settings, FULL) for part in tiles]
             for index, part in enumerate(tiles):
                 objective = Objective(backbone, contents[index].to(device), targets, settings, FULL)
-                if share_moments and len(tiles) > 1:
+                if shared:
                     others = moments[:index] + moments[index + 1 :]
                     objective.elsewhere = [sum(layer[1:], layer[0]) for layer in zip(*others, strict=True)]
                 tiles[index] = _paint(objective, part.to(device), settings, iterations).cpu()
-                moments[index] = style_moments(backbone, tiles[index].to(device), settings, FULL)
+                if shared:
+                    moments[index] = style_moments(backbone, tiles[index].to(device), settings, FULL)
                 bar.update()
             image = grid.stitch(tiles)
     return to_pil(image)

@@ -5,7 +5,6 @@ values; nothing else passes between the two, so no notebook front end is ever bl
 ipywidgets 7.7 (Colab) and 8.
 """
 
-import dataclasses
 import html
 import io
 import math
@@ -165,7 +164,7 @@ class Studio(widgets.VBox):
     @property
     def code(self):
         """The line of Python that paints with the settings of the panel."""
-        settings, defaults = _as_options(self._settings()), _as_options(Settings())
+        settings, defaults = vars(self._settings()), vars(Settings())
         changed = [f"{name}={value!r}" for name, value in settings.items() if value != defaults[name]]
         arguments = [self._content.code, self._style.code, *changed]
         return f"nstlib.stylize({', '.join(arguments)})"
@@ -174,7 +173,7 @@ class Studio(widgets.VBox):
 
     def _work(self, content, style, settings):
         try:
-            self.transfer = transfer = StyleTransfer(content, style, **_as_options(settings))
+            self.transfer = transfer = StyleTransfer(content, style, **vars(settings))
             report = _Report(self, transfer)
             while not self._stop.is_set():
                 for name, value in self._values(LIVE).items():
@@ -448,10 +447,6 @@ def _button(text, icon, action, style=""):
 
 def _default_rate(optimizer):
     return OPTIMIZERS[optimizer][1]
-
-
-def _as_options(settings):
-    return {field.name: getattr(settings, field.name) for field in dataclasses.fields(Settings)}
 
 
 def _jpeg(picture, longest=PREVIEW):
