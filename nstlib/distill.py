@@ -5,9 +5,9 @@ channels (*linear embedding*, Wang et al., CVPR 2020), and the two are trained t
 
 1. *Embedding*: the mapped features equal the teacher's.
 2. *Moments*: their Gram matrices equal the teacher's, for these are what style is.
-3. *Gradients*: the picture's gradient of the style loss points where the teacher's points. This is what an
-   optimised picture follows, and it is the one loss that looks at the backward pass. Half of the time it looks
-   at pictures that the student itself is painting: what the teacher sees there is where the student goes wrong.
+3. *Gradients*: the picture's gradients of the style and content losses point where the teacher's point. They are
+   what an optimised picture follows, and this is the one loss that looks at the backward pass. Half of the time it
+   looks at pictures that the student itself is painting: what the teacher sees there is where the student goes wrong.
 
 Plain VGGs learn slowly from random weights, so the first part of the training normalises every convolution's
 output over the batch. The normalisation is then folded into the convolutions, which changes nothing, and the
@@ -43,6 +43,8 @@ from .moments import Moments
 DISTILLED_WIDTHS = ((16, 16), (32, 32), (64,) * 4, (128,) * 4, (128,))
 #: Of the gradient loss. It decides how well pictures can be optimised; the others are the way there.
 GRADIENT_WEIGHT = 3.0
+#: The losses whose gradients are compared, as (kind, layer).
+TERMS = (*(("style", layer) for layer in STYLE_LAYERS), ("content", "relu4_1"), ("content", "relu4_2"))
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
@@ -175,53 +177,73 @@ def embedded_gram(moments, embedding):
     return a @ moments.gram @ a.T
 
 
-def style_gradient(gram, image, target, layers, create_graph=False):
-    """Gradients with respect to ``image`` of the normalised Gram loss towards ``target``, one per layer.
+def image_gradients(describe, image, goals, create_graph=False):
+    """Gradients with respect to ``image`` of its distances to ``goals``, one per goal.
 
     Args:
-        gram: callable ``(image, layers) -> {layer: Gram matrices (N, C, C)}``.
-        image, target: shape (N, 3, H, W); the i-th picture is pulled to the i-th target.
+        describe: callable ``(image, terms) -> {term: tensor}`` that gives Gram matrices (N, C, C) for the term
+            ``("style", layer)`` and feature maps (N, C, h, w) for ``("content", layer)``.
+        image: shape (N, 3, H, W).
+        goals: ``{term: tensor}``; the i-th picture is compared with the i-th of each.
 
     Returns:
-        List of tensors of the shape of ``image``.
+        ``{term: gradient}``, each of the shape of ``image``, of the losses without a unit of :mod:`nstlib.losses`.
     """
-    with torch.no_grad():
-        goals = gram(target, layers)
     image = image.detach().requires_grad_()
     with torch.enable_grad():
-        found = gram(image, layers)
-        losses = [gram_distance(found[layer], goals[layer]).sum() for layer in layers]
-        return [torch.autograd.grad(loss, image, create_graph=create_graph, retain_graph=True)[0] for loss in losses]
+        found = describe(image, list(goals))
+        # Relative squared distance: of Gram matrices it is the Gram loss, of feature maps the content loss.
+        losses = {term: gram_distance(found[term].flatten(2), goal.flatten(2)).sum() for term, goal in goals.items()}
+        return {
+            term: torch.autograd.grad(loss, image, create_graph=create_graph, retain_graph=True)[0]
+            for term, loss in losses.items()
+        }
 
 
 class Paintings:
-    """Pictures on their way to a style, painted by the network that is being trained.
+    """Pictures on their way from a content to a style, painted by the network that is being trained.
+
+    Each is the compromise of content and style that a transfer with a style weight of its own would look for.
 
     Args:
         crops: :class:`Crops`, where contents and styles come from.
         count: how many are painted side by side.
         strokes: how many steps a picture gets, on average, before a new one takes its place.
         stroke: size of a step, root mean square over the pixels.
+        style_weights: smallest and largest style weight, for a content weight of 1.
     """
 
-    def __init__(self, crops, count=16, strokes=16, stroke=0.03):
-        self.crops, self.strokes, self.stroke = crops, strokes, stroke
-        self.images, self.styles = crops.batch(count), crops.batch(count)
+    STATE = ("images", "contents", "styles", "weights")
+
+    def __init__(self, crops, count=16, strokes=24, stroke=0.03, style_weights=(3, 100)):
+        self.crops, self.strokes, self.stroke, self.style_weights = crops, strokes, stroke, style_weights
+        self.contents, self.styles = crops.batch(count), crops.batch(count)
+        self.images, self.weights = torch.empty_like(self.contents), torch.empty(count)
+        for index in range(count):
+            self._start(index)
         self.shown = None
 
-    def batch(self, n):
-        """``n`` of the pictures, then their ``n`` styles."""
-        self.shown = random.sample(range(len(self.images)), n)
-        return torch.cat([self.images[self.shown], self.styles[self.shown]])
+    def _start(self, index):
+        self.contents[index], self.styles[index] = self.crops.one(), self.crops.one()
+        # Noise, because a content loss of exactly 0 has no direction to compare.
+        self.images[index] = self.contents[index] + 0.02 * torch.randn_like(self.contents[index])
+        self.weights[index] = math.exp(random.uniform(*map(math.log, self.style_weights)))
 
-    def paint(self, gradient):
-        """Move the pictures shown last against ``gradient``, shape (n, 3, H, W)."""
-        for index, g in zip(self.shown, gradient, strict=True):
+    def batch(self, n):
+        """``n`` of the pictures, their contents and their styles, each of shape (n, 3, H, W)."""
+        self.shown = random.sample(range(len(self.images)), n)
+        return self.images[self.shown], self.contents[self.shown], self.styles[self.shown]
+
+    def paint(self, gradients):
+        """Move the pictures shown last against ``{(kind, layer): gradient}``, each of shape (n, 3, H, W)."""
+        for row, index in enumerate(self.shown):
             if random.random() < 1 / self.strokes:
-                self.images[index], self.styles[index] = self.crops.one(), self.crops.one()
-            else:
-                size = g.square().mean().sqrt().clamp(min=1e-12)
-                self.images[index] = (self.images[index] - self.stroke * random.random() / size * g).clamp(0, 1)
+                self._start(index)
+                continue
+            weights = {"content": 1, "style": self.weights[index] / len(STYLE_LAYERS)}
+            move = sum(weights[kind] * g[row] for (kind, _), g in gradients.items())
+            size = move.square().mean().sqrt().clamp(min=1e-12)
+            self.images[index] = (self.images[index] - self.stroke * random.random() / size * move).clamp(0, 1)
 
 
 class Normalized(Backbone):
@@ -331,17 +353,36 @@ class Distillation:
         normalized.fold_into(self.student)
         self._start_optimizer()
 
-    def _grams(self, image, layers):
-        maps = self.student(image, layers)
-        return {layer: embedded_gram(Moments.of(x), self.embeddings[layer]) for layer, x in maps.items()}
+    def _describe(self, image, terms):
+        maps, result = self.student(image, {layer for _, layer in terms}), {}
+        for kind, layer in terms:
+            embed = self.embeddings[layer]
+            result[kind, layer] = (
+                embedded_gram(Moments.of(maps[layer]), embed) if kind == "style" else embed(maps[layer])
+            )
+        return result
 
-    def _teacher_grams(self, image, layers):
-        return {layer: Moments.of(x).gram for layer, x in self.teacher(image, layers).items()}
+    def _teacher_describes(self, image, terms):
+        maps = self.teacher(image, {layer for _, layer in terms})
+        return {
+            (kind, layer): Moments.of(maps[layer]).gram if kind == "style" else maps[layer] for kind, layer in terms
+        }
 
     def _losses(self):
         half = self.batch_size // 2
-        painting = self.step % 2 and not isinstance(self.student, Normalized)
-        images = self.paintings.batch(half) if painting else self.crops.batch(self.batch_size)
+        if self.step % 2 and not isinstance(self.student, Normalized):
+            images, contents, styles = self.paintings.batch(half)
+            losses = self._feature_losses(torch.cat([images, styles]))
+            losses["gradients"], mine = self._gradient_loss(images, contents, styles)
+            self.paintings.paint(mine)
+            return losses
+        images = self.crops.batch(self.batch_size)
+        losses = self._feature_losses(images)
+        if not isinstance(self.student, Normalized):
+            losses["gradients"], _ = self._gradient_loss(images[:half], images[half:], images[half:])
+        return losses
+
+    def _feature_losses(self, images):
         with torch.no_grad():
             goals = {layer: x / self.scales[layer] for layer, x in self.teacher(images).items()}
         maps = self.student(images, self.teacher.layers)
@@ -357,17 +398,23 @@ class Distillation:
                 error = gram_distance(embedded_gram(Moments.of(maps[layer]), embed), Moments.of(goal).gram)
                 # Not squared: a few odd crops, nearly black ones for instance, would drown the others.
                 moments = moments + (error + 1e-6).sqrt().mean()
-        losses = {"embedding": embedding, "moments": moments}
-        if not isinstance(self.student, Normalized):
-            layers = random.sample(STYLE_LAYERS, 2)
-            theirs = style_gradient(self._teacher_grams, images[:half], images[half:], layers)
-            mine = style_gradient(self._grams, images[:half], images[half:], layers, create_graph=True)
-            losses["gradients"] = GRADIENT_WEIGHT * sum(
-                (1 - F.cosine_similarity(a.flatten(1), b.flatten(1))).mean() for a, b in zip(mine, theirs, strict=True)
-            )
-            if painting:
-                self.paintings.paint(sum(mine).detach())
-        return losses
+        return {"embedding": embedding, "moments": moments}
+
+    def _gradient_loss(self, images, contents, styles):
+        """One minus the cosine between the teacher's and the student's gradients of two losses; these gradients."""
+        terms = random.sample([term for term in TERMS if term[1] in self.embeddings], 2)
+
+        def compare(describe, **options):
+            with torch.no_grad():
+                goals = {}
+                for source, kind in ((contents, "content"), (styles, "style")):
+                    if own := [term for term in terms if term[0] == kind]:
+                        goals.update(describe(source, own))
+            return image_gradients(describe, images, goals, **options)
+
+        theirs, mine = compare(self._teacher_describes), compare(self._describe, create_graph=True)
+        loss = sum((1 - F.cosine_similarity(mine[t].flatten(1), theirs[t].flatten(1))).mean() for t in terms)
+        return GRADIENT_WEIGHT * loss, {term: gradient.detach() for term, gradient in mine.items()}
 
     def export(self, path, description):
         """Write the averaged student and its maps as half-precision safetensors with ``{str: str}`` metadata."""
@@ -385,7 +432,7 @@ class Distillation:
         state = {
             "step": self.step, "student": self.student.state_dict(), "embeddings": self.embeddings.state_dict(),
             "averaged": self.averaged.state_dict(), "optimizer": self.optimizer.state_dict(),
-            "paintings": (self.paintings.images, self.paintings.styles),
+            "paintings": {name: getattr(self.paintings, name) for name in Paintings.STATE},
             "torch_rng": torch.get_rng_state(), "python_rng": random.getstate(),
         }  # fmt: skip
         temporary = Path(f"{self.checkpoint}.tmp")
@@ -401,7 +448,8 @@ class Distillation:
         self.embeddings.load_state_dict(state["embeddings"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.paintings.images, self.paintings.styles = state["paintings"]
+        for name in Paintings.STATE:
+            setattr(self.paintings, name, state["paintings"][name])
         torch.set_rng_state(state["torch_rng"])
         random.setstate(state["python_rng"])
 
