@@ -11,13 +11,14 @@ from dataclasses import dataclass
 import torch
 from tqdm.auto import tqdm
 
+from . import color
 from .errors import InputError
-from .features import deepest_of, load_backbone
 from .images import fit_size, load_image, resize, to_pil
 from .objective import Objective, style_moments
 from .optimizers import make_optimizer
 from .settings import make_settings
 from .tiling import FULL
+from .transfer import choose_device, prepare_backbone, style_size
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def stylize_tiles(
     """Paint tile by tile and stitch, at one size.
 
     Args:
-        content, style: pictures, as for :func:`nstlib.stylize`; one style.
+        content, style: pictures, as for :func:`nstlib.stylize`; the style may be a list of them.
         tile, overlap: in pixels; see :class:`Grid`.
         rounds: how often all tiles are visited. After each round they are stitched and cut anew.
         share_moments: give the picture as a whole the style. False gives it to every tile on its own.
@@ -111,23 +112,18 @@ def stylize_tiles(
         InputError: as :func:`nstlib.stylize`, and tiles too small for the network.
     """
     settings = make_settings(**options)
-    content, style = load_image(content), load_image(style)
+    device = choose_device(settings.device)
+    backbone = prepare_backbone(settings, device)
+    content = colors = load_image(content)
+    styles = [load_image(picture) for picture in (style if isinstance(style, (list, tuple)) else [style])]
+    content, styles = color.prepare(content, styles, settings.color, settings.color_strength)
     size = fit_size(*content.shape[2:], settings.size or max(content.shape[2:]))
     grid = Grid(*size, tile, overlap)
-    layers = {**settings.content_layers, **settings.style_layers}
-    backbone = load_backbone(
-        settings.backbone, deepest=deepest_of(layers, settings.backbone), weights=settings.weights,
-        pooling=settings.pooling, padding=settings.padding,
-    )  # fmt: skip
-    device = torch.device("cuda" if torch.cuda.is_available() and settings.device in ("auto", "cuda") else "cpu")
-    backbone = backbone.to(device, memory_format=torch.channels_last)
-    smallest = min(min(tile, *size), *style.shape[2:])
+    styles = [resize(picture, style_size(picture, size, settings.style_scale)) for picture in styles]
+    smallest = min(tile, *size, *(side for picture in styles for side in picture.shape[2:]))
     if smallest < backbone.smallest_side:
-        raise InputError(f"tiles and style need at least {backbone.smallest_side} pixels a side, received {smallest}")
-    style = resize(
-        style, fit_size(*style.shape[2:], min(round(max(size) * settings.style_scale), max(style.shape[2:])))
-    )
-    targets = [style_moments(backbone, style.to(device), settings, FULL)]
+        raise InputError(f"tiles and styles need at least {backbone.smallest_side} pixels a side, received {smallest}")
+    targets = [style_moments(backbone, picture.to(device), settings, FULL) for picture in styles]
     contents = grid.split(resize(content, size))
     image = resize(content if start is None else load_image(start), size)
     iterations = max(1, settings.iterations // rounds)
@@ -147,7 +143,7 @@ def stylize_tiles(
                     moments[index] = style_moments(backbone, tiles[index].to(device), settings, FULL)
                 bar.update()
             image = grid.stitch(tiles)
-    return to_pil(image)
+    return to_pil(color.finish(image, resize(colors, size), settings.color, settings.color_strength))
 
 
 def _paint(objective, image, settings, iterations):

@@ -106,9 +106,8 @@ class StyleTransfer:
         )
         given = not isinstance(settings.init, str) or settings.init not in INITS
         self._init = load_image(settings.init, max_pixels=max_pixels) if given else settings.init
-        self.device = torch.device(_fastest_device() if settings.device == "auto" else settings.device)
-        _check_device(self.device)
-        self.backbone = self._make_backbone(backbone)
+        self.device = choose_device(settings.device)
+        self.backbone = prepare_backbone(settings, self.device, backbone)
         self.sizes, self.counts = self._pyramid()
         self._check_sizes()
         self.iteration = 0
@@ -180,31 +179,6 @@ class StyleTransfer:
 
     # Levels
 
-    def _make_backbone(self, backbone):
-        s = self.settings
-        layers = {**s.content_layers, **s.style_layers}
-        if backbone is None:
-            deepest = deepest_of(layers, s.backbone)
-            backbone = load_backbone(
-                s.backbone, deepest=deepest, weights=s.weights, pooling=s.pooling, padding=s.padding
-            )
-        elif not isinstance(backbone, Backbone):
-            raise TypeError(f"backbone must be a name or a Backbone, received {type(backbone).__name__}")
-        else:
-            backbone = copy.deepcopy(backbone)  # the caller's stays as it is
-        for layer in layers:
-            if layer not in backbone.layers:
-                raise InputError(f"unknown layer {layer!r}; choose from {', '.join(backbone.layers)}")
-        precision = s.precision
-        if precision == "auto":
-            precision = "float16" if self.device.type == "cuda" else "float32"
-        self._dtype = getattr(torch, precision)
-        # channels_last is what tensor cores and the CPU's vector units want; the tiles follow the weights.
-        backbone = backbone.to(self.device, self._dtype, memory_format=torch.channels_last)
-        if s.compile:
-            backbone.run = torch.compile(backbone.run, dynamic=True)
-        return backbone
-
     def _pyramid(self):
         """Sizes of the levels and the number of iterations at each."""
         height, width = self._content.shape[2:]
@@ -217,14 +191,12 @@ class StyleTransfer:
         counts[0] += self.settings.iterations - sum(counts)
         return sizes, counts
 
-    def _style_size(self, style, size):
-        longest = round(max(size) * self.settings.style_scale)
-        return fit_size(*style.shape[2:], min(longest, max(style.shape[2:])))
-
     def _check_sizes(self):
         least = self.backbone.smallest_side
         sizes = [("the content", self.sizes[0])]
-        sizes += [("a style picture", self._style_size(style, self.sizes[0])) for style in self._styles]
+        sizes += [
+            ("a style picture", style_size(style, self.sizes[0], self.settings.style_scale)) for style in self._styles
+        ]
         for name, (height, width) in sizes:
             if min(height, width) < least:
                 raise InputError(
@@ -249,7 +221,7 @@ class StyleTransfer:
         self._optimizer_name, self._optimizer_weights = name, self.settings.loss_weights
 
     def _set_image(self, image):
-        image = image.to(self.device, torch.float64 if self._dtype == torch.float64 else torch.float32)
+        image = image.to(self.device, torch.float64 if self.backbone.dtype == torch.float64 else torch.float32)
         self._image = image.detach().contiguous().clone().requires_grad_()
         self._average, self._weight = self._image.detach().clone(), 0.0
 
@@ -268,7 +240,7 @@ class StyleTransfer:
             self.backbone, size, s.memory, optimizer=s.optimizer, content_layers=s.content_layers, device=self.device
         )
         content = resize(self._content, size).to(self._image)
-        styles = [resize(style, self._style_size(style, size)).to(self._image) for style in self._styles]
+        styles = [resize(style, style_size(style, size, s.style_scale)).to(self._image) for style in self._styles]
 
         def aim():
             targets = [style_moments(self.backbone, style, s, self.plan) for style in styles]
@@ -404,13 +376,48 @@ class StyleTransfer:
         return digest.hexdigest()
 
 
-def _fastest_device():
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+def choose_device(name):
+    """``torch.device`` of this name; for ``"auto"`` the fastest there is.
 
-
-def _check_device(device):
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not available.get(device.type, True):
+    Raises:
+        InputError: the machine has no such device.
+    """
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    device = torch.device(next(kind for kind, there in available.items() if there) if name == "auto" else name)
+    if not available[device.type]:
         raise InputError(f"device {device} is not available on this machine; use device='auto' or 'cpu'")
+    return device
+
+
+def prepare_backbone(settings, device, backbone=None):
+    """The network that ``settings`` ask for, or a copy of the one given, on the device and in its precision.
+
+    Raises:
+        InputError: the network lacks a layer.
+    """
+    layers = {**settings.content_layers, **settings.style_layers}
+    if backbone is None:
+        backbone = load_backbone(
+            settings.backbone, deepest=deepest_of(layers, settings.backbone), weights=settings.weights,
+            pooling=settings.pooling, padding=settings.padding,
+        )  # fmt: skip
+    elif not isinstance(backbone, Backbone):
+        raise TypeError(f"backbone must be a name or a Backbone, received {type(backbone).__name__}")
+    else:
+        backbone = copy.deepcopy(backbone)  # the caller's stays as it is
+    for layer in layers:
+        if layer not in backbone.layers:
+            raise InputError(f"unknown layer {layer!r}; choose from {', '.join(backbone.layers)}")
+    precision = settings.precision
+    if precision == "auto":
+        precision = "float16" if device.type == "cuda" else "float32"
+    # channels_last is what tensor cores and the CPU's vector units want; the tiles follow the weights.
+    backbone = backbone.to(device, getattr(torch, precision), memory_format=torch.channels_last)
+    if settings.compile:
+        backbone.run = torch.compile(backbone.run, dynamic=True)
+    return backbone
+
+
+def style_size(style, size, scale):
+    """(height, width) that a style picture gets beside a picture of this size: never more than its own."""
+    return fit_size(*style.shape[2:], min(round(max(size) * scale), max(style.shape[2:])))

@@ -71,6 +71,13 @@ def test_shared_moments_give_the_whole_picture_the_style():
     assert dark[0] < 0.85 * dark[1]
 
 
+def test_colours_and_several_styles():
+    content, styles = make_picture(48, 64, 1), [make_picture(48, 64, 2), make_picture(48, 64, 3)]
+    options = {"size": 64, "iterations": 5, "backbone": "compact", "progress": False, "color": "luminance"}
+    whole = stylize(content, styles, levels=1, memory="full", **options)
+    np.testing.assert_array_equal(whole, stylize_tiles(content, styles, tile=64, overlap=0, rounds=1, **options))
+
+
 def test_small_tiles_are_refused():
     with pytest.raises(InputError, match="need at least 16 pixels a side, received 8"):
         stylize_tiles(make_picture(64, 64), make_picture(64, 64), tile=8, overlap=0, size=64, backbone="compact")
