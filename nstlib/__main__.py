@@ -9,13 +9,14 @@ from . import samples
 from .color import COLORS
 from .errors import InputError
 from .features import BACKBONES, PADDINGS, POOLINGS
-from .images import MAX_PIXELS, check_output
+from .images import MAX_PIXELS, check_output, save_image
 from .losses import STYLE_LOSSES
 from .memory import estimate, free_memory, largest_size
 from .optimizers import OPTIMIZERS
-from .run import run
+from .run import make_enlarger, run
 from .settings import DEVICES, INITS, MEMORY, PRECISIONS, PRESETS
 from .transfer import StyleTransfer
+from .upscale import SCALES
 
 EXIT_INPUT, EXIT_INTERRUPTED = 2, 130
 
@@ -35,6 +36,9 @@ def make_parser():
     )
     parser.add_argument("--preset", choices=PRESETS)
     parser.add_argument("--size", type=int, help="longer side in pixels (default: 512)")
+    parser.add_argument(
+        "--upscale", type=int, choices=(1, *SCALES), default=1, help="enlarge the painted picture so many times"
+    )
     parser.add_argument("--alpha", "--content-weight", dest="content_weight", type=float, metavar="A")
     parser.add_argument("--beta", "--style-weight", dest="style_weight", type=float, metavar="B")
     parser.add_argument("--gamma", "--tv-weight", dest="tv_weight", type=float, metavar="G")
@@ -88,7 +92,9 @@ def main(arguments=None):
         return EXIT_INTERRUPTED
 
 
-def _paint(content, style, output, checkpoint, checkpoint_every, resume, max_pixels, estimate, quiet, **options):
+def _paint(
+    content, style, output, upscale, checkpoint, checkpoint_every, resume, max_pixels, estimate, quiet, **options
+):
     check_output(output)
     if resume and not checkpoint:
         raise InputError("--resume needs --checkpoint FILE")
@@ -96,6 +102,7 @@ def _paint(content, style, output, checkpoint, checkpoint_every, resume, max_pix
         raise InputError(f"the folder of the checkpoint does not exist: {Path(checkpoint).parent}")
     content = _source(content, samples.content)
     styles = [_source(name, samples.style) for name in style]
+    enlarge = make_enlarger(upscale)
     transfer = StyleTransfer(content, styles, max_pixels=max_pixels, **options)
     if estimate:
         _print_estimate(transfer)
@@ -103,7 +110,8 @@ def _paint(content, style, output, checkpoint, checkpoint_every, resume, max_pix
     finished = run(
         transfer, progress=not quiet, checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume
     )
-    transfer.save(output)
+    image, alpha = enlarge(transfer, progress=not quiet)
+    save_image(image, output, alpha=alpha, settings={**transfer.settings.as_dict(), "upscale": upscale})
     print(output)
     return 0 if finished else EXIT_INTERRUPTED
 

@@ -34,8 +34,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torchvision.transforms import v2
 
-from .errors import InputError
 from .features import ARCHITECTURES, STYLE_LAYERS, Backbone, load_backbone
+from .images import find_pictures
 from .losses import gram_distance
 from .moments import Moments
 
@@ -45,7 +45,6 @@ DISTILLED_WIDTHS = ((16, 16), (32, 32), (64,) * 4, (128,) * 4, (128,))
 GRADIENT_WEIGHT = 3.0
 #: The losses whose gradients are compared, as (kind, layer).
 TERMS = (*(("style", layer) for layer in STYLE_LAYERS), ("content", "relu4_1"), ("content", "relu4_2"))
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 class Teacher(nn.Module):
@@ -132,11 +131,7 @@ class Crops:
     """
 
     def __init__(self, folders, size, keep=lambda path: True):
-        paths = sorted(
-            p for folder in folders for p in Path(folder).iterdir() if p.suffix.lower() in SUFFIXES and keep(p)
-        )
-        if not paths:
-            raise InputError(f"no pictures ({', '.join(SUFFIXES)}) in {', '.join(map(str, folders))}")
+        paths = [path for path in find_pictures(folders) if keep(path)]
         self.pictures = [torch.from_numpy(np.array(Image.open(p).convert("RGB"))).permute(2, 0, 1) for p in paths]
         self.geometry = v2.Compose(
             [

@@ -20,7 +20,7 @@ from .errors import InputError
 #: Largest picture that is opened without being asked to, in pixels (about 10000 x 10000).
 MAX_PIXELS = 100_000_000
 MAX_DOWNLOAD = 512 << 20  # bytes
-#: File suffixes that can be written.
+#: File suffixes that can be written, and that :func:`find_pictures` looks for.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 
 
@@ -46,6 +46,21 @@ def load_image(source, *, background=(1.0, 1.0, 1.0), max_pixels=MAX_PIXELS):
         torch.Size([1, 3, 20, 30])
     """
     return load_image_and_alpha(source, background=background, max_pixels=max_pixels)[0]
+
+
+def find_pictures(folders):
+    """Paths of the pictures in these folders, told by their suffix, sorted within each folder.
+
+    Raises:
+        InputError: there are none, or no such folder.
+    """
+    for folder in folders:
+        if not Path(folder).is_dir():
+            raise InputError(f"no such folder: {folder}")
+    paths = [path for folder in folders for path in sorted(Path(folder).iterdir()) if path.suffix.lower() in SUFFIXES]
+    if not paths:
+        raise InputError(f"no pictures ({', '.join(SUFFIXES)}) in {', '.join(map(str, folders))}")
+    return paths
 
 
 def load_image_and_alpha(source, *, background=(1.0, 1.0, 1.0), max_pixels=MAX_PIXELS):

@@ -7,10 +7,12 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from .errors import InputError
+from .images import resize, to_pil
 from .transfer import Diverged, StyleTransfer
+from .upscale import load_upscaler, upscale_tensor
 
 
-def stylize(content, style, *, progress=True, checkpoint=None, checkpoint_every=30, resume=False, **options):
+def stylize(content, style, *, upscale=1, progress=True, checkpoint=None, checkpoint_every=30, resume=False, **options):
     """Paint ``content`` in the manner of ``style`` and return a PIL image.
 
     Interrupting it (Ctrl-C, the notebook's stop button) gives back the picture so far; so does a loss that
@@ -19,22 +21,44 @@ def stylize(content, style, *, progress=True, checkpoint=None, checkpoint_every=
     Args:
         content: path, URL, PIL image, NumPy array or tensor; see :func:`~nstlib.images.load_image`.
         style: the same, or a list of them to blend.
+        upscale: 2, 3 or 4 enlarges the painted picture so many times; see :mod:`nstlib.upscale`.
         progress: show a progress bar with the time left.
         checkpoint: file to save the state to every ``checkpoint_every`` seconds, and at an interruption.
         resume: go on from ``checkpoint`` if it exists.
         **options: as for :class:`StyleTransfer`.
 
     Returns:
-        PIL image of the content's shape, longer side ``size``.
+        PIL image of the content's shape, longer side ``size * upscale``.
 
     Example:
         >>> from nstlib import samples
         >>> stylize(samples.content(), samples.style(), size=64, iterations=3, backbone="compact", progress=False).size
         (64, 43)
     """
+    enlarge = make_enlarger(upscale)
     transfer = StyleTransfer(content, style, **options)
     run(transfer, progress=progress, checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume)
-    return transfer.picture
+    return to_pil(*enlarge(transfer, progress=progress))
+
+
+def make_enlarger(scale):
+    """A function that gives ``(image, alpha)`` of a transfer, enlarged ``scale`` times; 1 leaves them as they are.
+
+    Made before the work starts, so that a scale that does not exist is refused at once.
+
+    Raises:
+        InputError: unknown scale.
+    """
+    model = None if scale == 1 else load_upscaler(scale)
+
+    def enlarge(transfer, progress=False):
+        image, alpha = transfer.image, transfer.alpha
+        if model is not None:
+            image = upscale_tensor(image, model, progress=progress)
+            alpha = None if alpha is None else resize(alpha, image.shape[2:])
+        return image, alpha
+
+    return enlarge
 
 
 def run(transfer, *, progress=True, checkpoint=None, checkpoint_every=30, resume=False):

@@ -7,6 +7,7 @@ that the picture as a whole gets the style and not each tile all of it.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from tqdm.auto import tqdm
@@ -58,6 +59,12 @@ class Grid:
             for left in self._starts(self.width)
         ]
 
+    @property
+    def seams(self):
+        """``(rows, columns)`` at which one tile ends and the next begins, in the middle of what they share."""
+        starts = (self._starts(length) for length in (self.height, self.width))
+        return tuple([(first + self.tile + second) // 2 for first, second in pairwise(axis)] for axis in starts)
+
     def split(self, image):
         """Tiles of ``image``, shape (N, C, height, width), as copies."""
         return [image[..., rows, columns].clone() for rows, columns in self.boxes]
@@ -89,6 +96,33 @@ class Grid:
         behind = span.stop - place if span.stop < length else torch.full_like(place, torch.inf)
         ramp = (torch.minimum(before, behind) / max(self.overlap, 1)).clamp(max=1)
         return (torch.pi / 2 * ramp).sin() ** 2
+
+
+def seam_ratio(image, seams, around=12):
+    """Energy of the steps across tile borders, over that of the steps next to them.
+
+    Args:
+        image: shape (1, 3, H, W).
+        seams: ``(rows, columns)`` at which a tile begins.
+        around: how many steps on each side to compare with; the one right beside the border is left out.
+
+    Returns:
+        1 if nothing tells a border from its neighbourhood; more is an edge, less a blur.
+
+    Raises:
+        InputError: there are no borders.
+    """
+    if not any(seams):
+        raise InputError("there are no tile borders to look at: the tiles are as large as the picture")
+    at_seams = beside = 0
+    for axis, places in zip((2, 3), seams, strict=True):
+        # Its n-th value is the step from line n to line n + 1.
+        energy = image.double().diff(dim=axis).square().mean([n for n in range(4) if n != axis])
+        for place in places:
+            near = [*range(place - 1 - around, place - 2), *range(place + 1, place + around)]
+            at_seams += energy[place - 1]
+            beside += energy[[n for n in near if 0 <= n < len(energy)]].mean()
+    return (at_seams / beside).item()
 
 
 def stylize_tiles(

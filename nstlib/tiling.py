@@ -140,7 +140,7 @@ class _Segment:
     def cores(self, height, width, tile):
         """Cut the input into about square, equally large cores that start at multiples of the pooling."""
         align = 2**self.pools
-        tops, lefts = _cuts(height, tile, align), _cuts(width, tile, align)
+        tops, lefts = cuts(height, tile, align), cuts(width, tile, align)
         for top, bottom in pairwise(tops):
             for left, right in pairwise(lefts):
                 yield top, left, bottom, right
@@ -208,7 +208,7 @@ def _segments(backbone, taps):
             yield _Segment(backbone, steps, taps, [i for i, (layer, _) in enumerate(taps) if layer in steps])
 
 
-def _cuts(length, tile, align):
+def cuts(length, tile, align):
     """Edges that cut ``length`` into equal parts of about ``tile`` at multiples of ``align``."""
     parts = -(-length // tile)
     step = -(-length // (parts * align)) * align

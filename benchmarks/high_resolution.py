@@ -1,0 +1,139 @@
+"""Three roads to a large picture, compared: time, memory, seams, and what they make of content and style.
+
+    python benchmarks/high_resolution.py CONTENT STYLE --size 3840 [--backbone compact] [--iterations 120]
+        [--vgg19 FILE --distilled FILE] [--output FOLDER]
+
+- ``exact``: tiled gradients through the whole pyramid; ``untiled`` is the same without tiles, if it is asked for.
+- ``upscale``: a picture of half (a quarter of) the size, enlarged by super-resolution.
+- ``split``: a picture of a quarter of the size, enlarged, painted tile by tile and stitched; with the moments shared
+  between the tiles, and without.
+
+Each road runs in a process of its own. The losses are those of the finished picture at its full size in the eyes of a
+reference: VGG-19, or, with the two files, the teachers of the compact network.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from distillation import goals_of, losses, teachers
+from measure import Peak, picture, table
+
+from nstlib import load_image, save_image, stylize
+from nstlib.distill import Teacher
+from nstlib.images import fit_size, resize
+from nstlib.memory import PLANS
+from nstlib.tiles import Grid, seam_ratio, stylize_tiles
+from nstlib.tiling import cuts, tile_side
+from nstlib.upscale import load_upscaler, upscale_tensor
+
+ROADS = {
+    "untiled": "one piece",
+    "exact": "exact, all blocks tiled",
+    "upscale2": "painted at half the size, upscaled x2",
+    "upscale4": "painted at a quarter of the size, upscaled x4",
+    "split": "split and stitched, moments shared",
+    "alone": "split and stitched, every tile alone",
+}
+TILE, OVERLAP, ROUNDS = 512, 64, 2
+EXACT_PLAN = PLANS[3]
+
+
+def paint(road, content, style, options):
+    """The picture that a road makes."""
+    common = {"backbone": options.backbone, "style_weight": options.style_weight}
+    whole = {**common, "iterations": options.iterations}
+    size = options.size
+    if road in ("untiled", "exact"):
+        return stylize(content, style, size=size, memory="full" if road == "untiled" else "tiled", **whole)
+    if road.startswith("upscale"):
+        scale = int(road[-1])
+        return stylize(content, style, size=size // scale, upscale=scale, **whole)
+    start = stylize(content, style, size=size // 4, **whole)
+    return stylize_tiles(
+        content, style, size=size, start=start, tile=TILE, overlap=OVERLAP, rounds=ROUNDS,
+        iterations=options.tile_iterations, share_moments=road == "split", **common,
+    )  # fmt: skip
+
+
+def borders(road, height, width):
+    """``(rows, columns)`` at which the tiles of a road begin."""
+    if road in ("split", "alone"):
+        return Grid(height, width, TILE, OVERLAP).seams
+    return tuple(cuts(length, tile_side(EXACT_PLAN, 0), 4)[1:-1] for length in (height, width))
+
+
+def load_content(options):
+    """The photograph, cut to the aspect ratio, enlarged by super-resolution if it is less than half as large."""
+    content = load_image(picture(options.content))
+    across, down = map(int, options.aspect.split(":"))
+    height, width = content.shape[2:]
+    rows, columns = min(height, width * down // across), min(width, height * across // down)
+    top, left = (height - rows) // 2, (width - columns) // 2
+    content = content[..., top : top + rows, left : left + columns]
+    if max(rows, columns) * 2 < options.size:
+        content = upscale_tensor(content, load_upscaler(4))
+    return content
+
+
+def run_one(road, options):
+    """Paint, write the picture, print seconds and peak memory."""
+    content, style = load_content(options), load_image(picture(options.style))
+    with Peak("cuda" if torch.cuda.is_available() else "cpu") as peak:
+        painted = paint(road, content, style, options)
+    save_image(painted, Path(options.output) / f"{road}_{options.size}.png")
+    print(json.dumps([peak.seconds, peak.bytes]))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("content")
+    parser.add_argument("style")
+    parser.add_argument("--size", type=int, default=1920)
+    parser.add_argument("--aspect", default="16:9", help="the photograph is cut to this (default: %(default)s)")
+    parser.add_argument("--backbone", default="compact")
+    parser.add_argument("--style-weight", type=float, default=20.0)
+    parser.add_argument("--iterations", type=int, default=120)
+    parser.add_argument("--tile-iterations", type=int, default=24)
+    parser.add_argument("--roads", nargs="+", choices=ROADS, default=[road for road in ROADS if road != "untiled"])
+    parser.add_argument("--vgg19")
+    parser.add_argument("--distilled")
+    parser.add_argument("--output", default=".")
+    parser.add_argument("--one", choices=ROADS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        run_one(options.one, options)
+        return
+    costs = {}
+    for road in options.roads:
+        done = subprocess.run(
+            [sys.executable, __file__, *sys.argv[1:], "--one", road], stdout=subprocess.PIPE, text=True
+        )
+        if done.returncode:
+            sys.exit(f"{road} failed")
+        costs[road] = json.loads(done.stdout.splitlines()[-1])
+        print(road, *costs[road], file=sys.stderr, flush=True)
+    reference = teachers(options.vgg19, options.distilled) if options.distilled else Teacher.vgg19()
+    reference = reference.to(memory_format=torch.channels_last)
+    content, style = load_content(options), load_image(picture(options.style))
+    size = fit_size(*content.shape[2:], options.size)
+    content = resize(content, size)
+    style = resize(style, fit_size(*style.shape[2:], min(options.size, max(style.shape[2:]))))
+    goals = goals_of(reference, content, style)
+    rows = []
+    for road, (seconds, peak) in {"content": (0, 0), **costs}.items():
+        image = content if road == "content" else load_image(Path(options.output) / f"{road}_{options.size}.png")
+        with torch.no_grad():
+            content_part, style_part = (loss.item() for loss in losses(reference, image, goals))
+        seams = f"{seam_ratio(image, borders(road, *size)):.3f}"
+        cost = [f"{seconds:.0f}", f"{peak / 2**30:.2f}"] if road in costs else ["", ""]
+        rows.append([ROADS.get(road, "the photograph"), *cost, seams, f"{content_part:.3f}", f"{style_part:.4f}"])
+    print(f"{size[1]} x {size[0]}")
+    table(["road", "seconds", "peak GB", "seam ratio", "content loss", "style loss"], rows)
+
+
+if __name__ == "__main__":
+    main()
