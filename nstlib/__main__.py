@@ -111,7 +111,8 @@ def _paint(
         transfer, progress=not quiet, checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume
     )
     image, alpha = enlarge(transfer, progress=not quiet)
-    save_image(image, output, alpha=alpha, settings={**transfer.settings.as_dict(), "upscale": upscale})
+    enlarged = {"upscale": upscale} if upscale > 1 else {}
+    save_image(image, output, alpha=alpha, settings={**transfer.settings.as_dict(), **enlarged})
     print(output)
     return 0 if finished else EXIT_INTERRUPTED
 

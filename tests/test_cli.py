@@ -57,6 +57,13 @@ def test_paints_a_file(folder):
     assert settings["style_layers"] == {"relu1_1": 1.0, "relu3_1": 0.5}
 
 
+def test_enlarges_what_it_painted(folder):
+    done = command(folder, "content.png", "style.png", "-o", "large.png", "--upscale", "2", *FAST)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "large.png\n", "")
+    assert pixels(folder / "large.png").shape == (102, 128, 3)
+    assert read_settings(folder / "large.png")["upscale"] == 2
+
+
 def test_default_is_the_documented_one(folder):
     done = command(folder, "sample:chelsea", "sample:swirls", "--size", "64", "--iterations", "2")
     assert done.returncode == 0

@@ -12,7 +12,7 @@ from conftest import make_picture
 from PIL import Image, ImageCms
 
 from nstlib import InputError, load_image, read_settings, save_image
-from nstlib.images import fit_size, load_image_and_alpha, resize, to_pil
+from nstlib.images import find_pictures, fit_size, load_image_and_alpha, resize, to_pil
 
 
 def as_array(image):
@@ -258,3 +258,14 @@ def test_sizes():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert to_pil(image, torch.ones(1, 1, 20, 30)).mode == "RGBA"
+
+
+def test_find_pictures(tmp_path):
+    for name in ("b.PNG", "a.jpg", "notes.txt"):
+        (tmp_path / name).touch()
+    assert [path.name for path in find_pictures([tmp_path])] == ["a.jpg", "b.PNG"]
+    with pytest.raises(InputError, match="no such folder"):
+        find_pictures([tmp_path / "none"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no pictures"):
+        find_pictures([tmp_path / "empty"])
