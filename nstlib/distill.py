@@ -261,6 +261,11 @@ class Normalized(Backbone):
                 plain.convs[name].bias.copy_((self.convs[name].bias - norm.running_mean) * scale + norm.bias)
 
 
+def new_student(kind):
+    """A network of the compact one's shape, a :class:`Backbone` or a :class:`Normalized`."""
+    return kind(ARCHITECTURES["compact"], deepest="relu5_1", inner_padding="replicate")
+
+
 @dataclass
 class Progress:
     """One training step: its number and the parts of its loss, ``{name: float}``."""
@@ -294,7 +299,7 @@ class Distillation:
         self.fold_step, self.learning_rate = int(steps * normalized_share), learning_rate
         self.checkpoint, self.save_every = checkpoint, save_every
         self.paintings = Paintings(crops)
-        self.student = Normalized(ARCHITECTURES["compact"], deepest="relu5_1", inner_padding="replicate")
+        self.student = new_student(Normalized)
         for conv in self.student.convs.values():
             nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
             nn.init.zeros_(conv.bias)
@@ -344,7 +349,7 @@ class Distillation:
 
     def _fold(self):
         normalized, self.embeddings = self.averaged.module["student"], self.averaged.module["embeddings"]
-        self.student = Backbone(ARCHITECTURES["compact"], deepest="relu5_1", inner_padding="replicate")
+        self.student = new_student(Backbone)
         normalized.fold_into(self.student)
         self._start_optimizer()
 
@@ -415,7 +420,7 @@ class Distillation:
         """Write the averaged student and its maps as half-precision safetensors with ``{str: str}`` metadata."""
         student, embeddings = self.averaged.module["student"], self.averaged.module["embeddings"]
         if isinstance(student, Normalized):
-            plain = Backbone(ARCHITECTURES["compact"], deepest="relu5_1")
+            plain = new_student(Backbone)
             student.fold_into(plain)
             student = plain
         state = student.convs.state_dict()
