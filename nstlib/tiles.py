@@ -107,7 +107,8 @@ def seam_ratio(image, seams, around=12):
         around: how many steps on each side to compare with; the one right beside the border is left out.
 
     Returns:
-        1 if nothing tells a border from its neighbourhood; more is an edge, less a blur.
+        1 if nothing tells a border from its neighbourhood; more is an edge, less a blur. A picture has edges of its own
+        that may lie there: compare with what the same lines give in a picture without tiles.
 
     Raises:
         InputError: there are no borders.
