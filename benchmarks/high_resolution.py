@@ -27,7 +27,8 @@ from nstlib.distill import Teacher
 from nstlib.images import fit_size, resize
 from nstlib.memory import PLANS
 from nstlib.tiles import Grid, seam_ratio, stylize_tiles
-from nstlib.tiling import cuts, tile_side
+from nstlib.tiling import seams
+from nstlib.transfer import style_size
 from nstlib.upscale import load_upscaler, upscale_tensor
 
 ROADS = {
@@ -63,7 +64,7 @@ def borders(road, height, width):
     """``(rows, columns)`` at which the tiles of a road begin."""
     if road in ("split", "alone"):
         return Grid(height, width, TILE, OVERLAP).seams
-    return tuple(cuts(length, tile_side(EXACT_PLAN, 0), 4)[1:-1] for length in (height, width))
+    return seams(EXACT_PLAN, height, width)
 
 
 def load_content(options):
@@ -121,16 +122,16 @@ def main():
     content, style = load_content(options), load_image(picture(options.style))
     size = fit_size(*content.shape[2:], options.size)
     content = resize(content, size)
-    style = resize(style, fit_size(*style.shape[2:], min(options.size, max(style.shape[2:]))))
+    style = resize(style, style_size(style, size, 1))
     goals = goals_of(reference, content, style)
     rows = []
     for road, (seconds, peak) in {"content": (0, 0), **costs}.items():
         image = content if road == "content" else load_image(Path(options.output) / f"{road}_{options.size}.png")
         with torch.no_grad():
             content_part, style_part = (loss.item() for loss in losses(reference, image, goals))
-        seams = f"{seam_ratio(image, borders(road, *size)):.3f}"
+        ratio = f"{seam_ratio(image, borders(road, *size)):.3f}"
         cost = [f"{seconds:.0f}", f"{peak / 2**30:.2f}"] if road in costs else ["", ""]
-        rows.append([ROADS.get(road, "the photograph"), *cost, seams, f"{content_part:.3f}", f"{style_part:.4f}"])
+        rows.append([ROADS.get(road, "the photograph"), *cost, ratio, f"{content_part:.3f}", f"{style_part:.4f}"])
     print(f"{size[1]} x {size[0]}")
     table(["road", "seconds", "peak GB", "seam ratio", "content loss", "style loss"], rows)
 

@@ -22,10 +22,15 @@ def write_state(state, path):
     """
     tensors = {}
     skeleton = _flatten(state, "state", tensors)
-    temporary = Path(f"{path}.part")
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    save_file(tensors, temporary, metadata={"nstlib": json.dumps(skeleton)})
-    temporary.replace(path)
+    write_whole(path, lambda part: save_file(tensors, part, metadata={"nstlib": json.dumps(skeleton)}))
+
+
+def write_whole(path, write):
+    """Let ``write(part)`` write a file beside ``path``, then put it in its place: it appears whole or not at all."""
+    part = Path(f"{path}.part")
+    write(part)
+    part.replace(path)
 
 
 def read_state(path):

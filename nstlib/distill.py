@@ -34,6 +34,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torchvision.transforms import v2
 
+from .checkpoints import write_whole
 from .features import ARCHITECTURES, STYLE_LAYERS, Backbone, load_backbone
 from .images import find_pictures
 from .losses import gram_distance
@@ -435,9 +436,7 @@ class Distillation:
             "paintings": {name: getattr(self.paintings, name) for name in Paintings.STATE},
             "torch_rng": torch.get_rng_state(), "python_rng": random.getstate(),
         }  # fmt: skip
-        temporary = Path(f"{self.checkpoint}.tmp")
-        torch.save(state, temporary)
-        temporary.replace(self.checkpoint)
+        write_whole(self.checkpoint, lambda part: torch.save(state, part))
 
     def _resume(self):
         state = torch.load(self.checkpoint, weights_only=True)

@@ -208,6 +208,12 @@ def _segments(backbone, taps):
             yield _Segment(backbone, steps, taps, [i for i, (layer, _) in enumerate(taps) if layer in steps])
 
 
+def seams(plan, height, width):
+    """``(rows, columns)`` at which the tiles of the first segment begin, the picture's own border left out."""
+    side, align = tile_side(plan, 0), 2 ** len(SEGMENTS[0])
+    return tuple(cuts(length, side, align)[1:-1] for length in (height, width))
+
+
 def cuts(length, tile, align):
     """Edges that cut ``length`` into equal parts of about ``tile`` at multiples of ``align``."""
     parts = -(-length // tile)

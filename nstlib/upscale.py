@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 
 from .errors import InputError
 from .images import load_image_and_alpha, resize, to_pil
+from .tiling import cuts
 
 SCALES = (2, 3, 4)
 WEIGHTS = Path(__file__).parent / "weights"
@@ -121,7 +122,7 @@ def upscale_tensor(image, model, *, tile=256, progress=False):
     scale, halo = model.scale, model.halo
     model = model.to(image.device)
     result = image.new_empty(1, 3, height * scale, width * scale)
-    rows, columns = (list(pairwise([*range(0, length, tile), length])) for length in (height, width))
+    rows, columns = (list(pairwise(cuts(length, tile, 1))) for length in (height, width))
     cores = [(*row, *column) for row in rows for column in columns]
     with torch.inference_mode():
         for top, bottom, left, right in tqdm(cores, unit="tile", disable=not progress):

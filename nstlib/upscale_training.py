@@ -11,12 +11,12 @@ import time
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import nn
 
+from .checkpoints import write_whole
 from .errors import InputError
-from .images import find_pictures, load_image
+from .images import find_pictures, load_image, resize
 from .upscale import SCALES, Upscaler, load_upscaler, upscale_tensor
 
 
@@ -49,7 +49,7 @@ class Training:
         self.steps, self.batch_size, self.crop, self.learning_rate = steps, batch_size, crop, learning_rate
         self.checkpoint, self.save_every, self.device = checkpoint, save_every, device
         pictures = [load_image(path) for path in find_pictures(folders) if keep(path)]
-        pairs = [(shrink(large, scale).clamp(0, 1), large) for large in pictures]
+        pairs = [(shrink(large, scale), large) for large in pictures]
         # Rounded, as the small picture in a file would be.
         self.pairs = [
             tuple((image[0] * 255).round().byte() for image in pair) for pair in pairs if min(pair[0].shape[2:]) >= crop
@@ -106,9 +106,7 @@ class Training:
             "step": self.step, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
             "random": random.getstate(),
         }  # fmt: skip
-        temporary = Path(f"{self.checkpoint}.tmp")
-        torch.save(state, temporary)
-        temporary.replace(self.checkpoint)
+        write_whole(self.checkpoint, lambda part: torch.save(state, part))
 
     def _resume(self):
         state = torch.load(self.checkpoint, weights_only=True)
@@ -120,9 +118,8 @@ class Training:
 
 def shrink(image, scale):
     """Bicubic reduction with antialiasing, as MATLAB's ``imresize``; sides are first cut to multiples of ``scale``."""
-    height, width = (side // scale * scale for side in image.shape[2:])
-    size = height // scale, width // scale
-    return F.interpolate(image[..., :height, :width], size=size, mode="bicubic", antialias=True, align_corners=False)
+    height, width = size = [side // scale for side in image.shape[2:]]
+    return resize(image[..., : height * scale, : width * scale], size)
 
 
 def psnr(image, reference, shave):
@@ -147,11 +144,11 @@ def evaluate(model, pictures):
     """
     results = []
     for picture in map(load_image, pictures):
-        small = shrink(picture, model.scale).mul(255).round().clamp(0, 255) / 255
+        small = shrink(picture, model.scale).mul(255).round() / 255
         height, width = size = [side * model.scale for side in small.shape[2:]]
         large = picture[..., :height, :width]
-        bicubic = F.interpolate(small, size=size, mode="bicubic", antialias=True, align_corners=False)
-        results.append([psnr(image, large, model.scale) for image in (upscale_tensor(small, model), bicubic)])
+        versions = upscale_tensor(small, model), resize(small, size)
+        results.append([psnr(image, large, model.scale) for image in versions])
     return tuple(torch.tensor(results).mean(0).tolist())
 
 
