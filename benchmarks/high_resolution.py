@@ -8,7 +8,10 @@
 - ``split``: a picture of a quarter of the size, enlarged, painted tile by tile and stitched; with the moments shared
   between the tiles, and without.
 
-Each road runs in a process of its own. The losses are those of the finished picture at its full size in the eyes of a
+Each road runs in a process of its own. The seam ratio is :func:`nstlib.tiles.seam_ratio` at the borders of the road's
+own tiles, divided by that of the untiled picture (of the photograph, if ``untiled`` is not asked for) at the same
+lines, as edges of the picture itself lie there too. Beside it stand mean and standard deviation of the same number at
+other lines, where nothing was cut. The losses are those of the finished picture at its full size in the eyes of a
 reference: VGG-19, or, with the two files, the teachers of the compact network.
 """
 
@@ -32,7 +35,7 @@ from nstlib.transfer import style_size
 from nstlib.upscale import load_upscaler, upscale_tensor
 
 ROADS = {
-    "untiled": "one piece",
+    "untiled": "untiled",
     "exact": "exact, all blocks tiled",
     "upscale2": "painted at half the size, upscaled x2",
     "upscale4": "painted at a quarter of the size, upscaled x4",
@@ -67,17 +70,27 @@ def borders(road, height, width):
     return seams(EXACT_PLAN, height, width)
 
 
+def relative_seams(image, plain, lines):
+    """Seam ratio over that of ``plain``, as text: at the lines, and at others beside them."""
+
+    def at(shift):
+        moved = [[place + shift for place in axis] for axis in lines]
+        return seam_ratio(image, moved) / seam_ratio(plain, moved)
+
+    others = torch.tensor([at(shift) for shift in range(-60, 61, 5) if shift])
+    return f"{at(0):.3f}", f"{others.mean():.2f} ± {others.std():.2f}"
+
+
 def load_content(options):
-    """The photograph, cut to the aspect ratio, enlarged by super-resolution if it is less than half as large."""
+    """The photograph, enlarged by super-resolution if it is less than half as large, cut to the aspect ratio."""
     content = load_image(picture(options.content))
+    if max(content.shape[2:]) * 2 < options.size:
+        content = upscale_tensor(content, load_upscaler(4))
     across, down = map(int, options.aspect.split(":"))
     height, width = content.shape[2:]
     rows, columns = min(height, width * down // across), min(width, height * across // down)
     top, left = (height - rows) // 2, (width - columns) // 2
-    content = content[..., top : top + rows, left : left + columns]
-    if max(rows, columns) * 2 < options.size:
-        content = upscale_tensor(content, load_upscaler(4))
-    return content
+    return content[..., top : top + rows, left : left + columns]
 
 
 def run_one(road, options):
@@ -108,15 +121,6 @@ def main():
     if options.one:
         run_one(options.one, options)
         return
-    costs = {}
-    for road in options.roads:
-        done = subprocess.run(
-            [sys.executable, __file__, *sys.argv[1:], "--one", road], stdout=subprocess.PIPE, text=True
-        )
-        if done.returncode:
-            sys.exit(f"{road} failed")
-        costs[road] = json.loads(done.stdout.splitlines()[-1])
-        print(road, *costs[road], file=sys.stderr, flush=True)
     reference = teachers(options.vgg19, options.distilled) if options.distilled else Teacher.vgg19()
     reference = reference.to(memory_format=torch.channels_last)
     content, style = load_content(options), load_image(picture(options.style))
@@ -124,16 +128,27 @@ def main():
     content = resize(content, size)
     style = resize(style, style_size(style, size, 1))
     goals = goals_of(reference, content, style)
-    rows = []
-    for road, (seconds, peak) in {"content": (0, 0), **costs}.items():
-        image = content if road == "content" else load_image(Path(options.output) / f"{road}_{options.size}.png")
+    rows, plain = [], content
+    for road in ("photograph", *(road for road in ROADS if road in options.roads)):
+        cost, image = ["", ""], content
+        if road in ROADS:
+            command = [sys.executable, __file__, *sys.argv[1:], "--one", road]
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+            if done.returncode:
+                sys.exit(f"{road} failed")
+            seconds, peak = json.loads(done.stdout.splitlines()[-1])
+            cost = [f"{seconds:.0f}", f"{peak / 2**30:.2f}"]
+            image = load_image(Path(options.output) / f"{road}_{options.size}.png")
+        if road == "untiled":
+            plain = image
+        seam = ("", "") if image is plain else relative_seams(image, plain, borders(road, *size))
         with torch.no_grad():
             content_part, style_part = (loss.item() for loss in losses(reference, image, goals))
-        ratio = f"{seam_ratio(image, borders(road, *size)):.3f}"
-        cost = [f"{seconds:.0f}", f"{peak / 2**30:.2f}"] if road in costs else ["", ""]
-        rows.append([ROADS.get(road, "the photograph"), *cost, ratio, f"{content_part:.3f}", f"{style_part:.4f}"])
+        name = ROADS.get(road, "the photograph")
+        rows.append([name, *cost, *seam, f"{content_part:.3f}", f"{style_part:.4f}"])
+        print(*rows[-1], sep="\t", file=sys.stderr, flush=True)
     print(f"{size[1]} x {size[0]}")
-    table(["road", "seconds", "peak GB", "seam ratio", "content loss", "style loss"], rows)
+    table(["road", "seconds", "peak GB", "seam ratio", "at other lines", "content loss", "style loss"], rows)
 
 
 if __name__ == "__main__":

@@ -72,10 +72,11 @@ def run(transfer, *, progress=True, checkpoint=None, checkpoint_every=30, resume
     if resume and Path(checkpoint).exists():
         transfer.load_checkpoint(checkpoint)
     saved = time.monotonic()
-    with tqdm(total=transfer.work / 1e6, initial=transfer.work_done / 1e6, unit="MP", disable=not progress) as bar:
+    bar = tqdm(total=transfer.work, initial=transfer.work_done, unit="px", unit_scale=True, disable=not progress)
+    with bar:
         try:
             for step in transfer:
-                bar.update(step.size[0] * step.size[1] / 1e6)
+                bar.update(step.size[0] * step.size[1])
                 bar.set_description(
                     f"{step.size[1]}x{step.size[0]}, iteration {step.iteration}/{len(transfer)}", refresh=False
                 )

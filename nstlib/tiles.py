@@ -6,6 +6,8 @@ for whatever else works on tiles. What it borrows from the exact way is that mom
 that the picture as a whole gets the style and not each tile all of it.
 """
 
+import math
+import warnings
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -19,7 +21,7 @@ from .objective import Objective, style_moments
 from .optimizers import make_optimizer
 from .settings import make_settings
 from .tiling import FULL
-from .transfer import choose_device, prepare_backbone, style_size
+from .transfer import Diverged, choose_device, prepare_backbone, style_size
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,9 @@ def stylize_tiles(
 ):
     """Paint tile by tile and stitch, at one size.
 
+    Interrupting it gives back the picture so far, as does a loss that stops being finite; both say so in a warning.
+    Given as ``start``, it is gone on from.
+
     Args:
         content, style: pictures, as for :func:`nstlib.stylize`; the style may be a list of them.
         tile, overlap: in pixels; see :class:`Grid`.
@@ -160,35 +165,43 @@ def stylize_tiles(
         raise InputError(f"tiles and styles need at least {backbone.smallest_side} pixels a side, received {smallest}")
     targets = [style_moments(backbone, picture.to(device), settings, FULL) for picture in styles]
     contents = grid.split(resize(content, size))
-    image = resize(content if start is None else load_image(start), size)
+    tiles = grid.split(resize(content if start is None else load_image(start), size))
     iterations = max(1, settings.iterations // rounds)
     shared = share_moments and len(contents) > 1
     with tqdm(total=rounds * len(contents), unit="tile", disable=not progress) as bar:
-        for _ in range(rounds):
-            tiles = grid.split(image)
-            if shared:
-                moments = [style_moments(backbone, part.to(device), settings, FULL) for part in tiles]
-            for index, part in enumerate(tiles):
-                objective = Objective(backbone, contents[index].to(device), targets, settings, FULL)
+        try:
+            for _ in range(rounds):
                 if shared:
-                    others = moments[:index] + moments[index + 1 :]
-                    objective.elsewhere = [sum(layer[1:], layer[0]) for layer in zip(*others, strict=True)]
-                tiles[index] = _paint(objective, part.to(device), settings, iterations).cpu()
-                if shared:
-                    moments[index] = style_moments(backbone, tiles[index].to(device), settings, FULL)
-                bar.update()
-            image = grid.stitch(tiles)
-    return to_pil(color.finish(image, resize(colors, size), settings.color, settings.color_strength))
+                    moments = [style_moments(backbone, part.to(device), settings, FULL) for part in tiles]
+                for index, part in enumerate(tiles):
+                    objective = Objective(backbone, contents[index].to(device), targets, settings, FULL)
+                    if shared:
+                        others = moments[:index] + moments[index + 1 :]
+                        objective.elsewhere = [sum(layer[1:], layer[0]) for layer in zip(*others, strict=True)]
+                    tiles[index] = _paint(objective, part.to(device), settings, iterations).cpu()
+                    if shared:
+                        moments[index] = style_moments(backbone, tiles[index].to(device), settings, FULL)
+                    bar.update()
+                tiles = grid.split(grid.stitch(tiles))
+        except (KeyboardInterrupt, Diverged) as error:
+            warnings.warn(f"{str(error) or 'interrupted'}: this is the picture so far", stacklevel=2)
+    return to_pil(color.finish(grid.stitch(tiles), resize(colors, size), settings.color, settings.color_strength))
 
 
 def _paint(objective, image, settings, iterations):
-    """Optimise one tile."""
+    """Optimise one tile.
+
+    Raises:
+        Diverged: its loss became NaN or infinite.
+    """
     image = image.contiguous().requires_grad_()
     optimizer = make_optimizer(settings.optimizer, image, settings.learning_rate)
 
     def evaluate():
         image.grad = None
         loss = objective(image, FULL)[3]
+        if not math.isfinite(loss.item()):
+            raise Diverged(f"the loss became {loss.item()}")
         (loss * image[0, 0].numel()).backward()
         return loss.detach()
 

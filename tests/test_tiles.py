@@ -7,11 +7,12 @@ from conftest import make_picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nstlib import InputError, load_backbone, load_image, stylize
+from nstlib import InputError, load_backbone, load_image, stylize, tiles
 from nstlib.objective import style_moments
 from nstlib.settings import make_settings
 from nstlib.tiles import Grid, seam_ratio, stylize_tiles
 from nstlib.tiling import FULL
+from nstlib.transfer import Diverged
 
 
 @settings(deadline=None, max_examples=60)
@@ -56,7 +57,7 @@ def test_shared_moments_give_the_whole_picture_the_style():
     content, style = make_picture(96, 128, 1), make_picture(96, 128, 2)
     content[:, :64] //= 4  # two halves that differ
     options = {"size": 128, "iterations": 100, "backbone": "compact", "progress": False}
-    tiles = {"tile": 64, "overlap": 16, "rounds": 2}
+    tiling = {"tile": 64, "overlap": 16, "rounds": 2}
     net = load_backbone("compact")
     target = style_moments(net, load_image(style), make_settings(), FULL)
 
@@ -64,7 +65,7 @@ def test_shared_moments_give_the_whole_picture_the_style():
         found = style_moments(net, load_image(picture), make_settings(), FULL)
         return sum(((a.gram - b.gram).norm() / b.gram.norm()).item() for a, b in zip(found, target, strict=True))
 
-    shared, alone = (stylize_tiles(content, style, share_moments=share, **tiles, **options) for share in (True, False))
+    shared, alone = (stylize_tiles(content, style, share_moments=share, **tiling, **options) for share in (True, False))
     assert distance(shared) < 0.4 * distance(content)
     # Sharing leaves the halves their own character: the dark one stays darker.
     dark = [np.asarray(p)[:, :64].mean() / np.asarray(p)[:, 64:].mean() for p in (shared, alone)]
@@ -93,6 +94,32 @@ def test_colours_and_several_styles():
     options = {"size": 64, "iterations": 5, "backbone": "compact", "progress": False, "color": "luminance"}
     whole = stylize(content, styles, levels=1, memory="full", **options)
     np.testing.assert_array_equal(whole, stylize_tiles(content, styles, tile=64, overlap=0, rounds=1, **options))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), Diverged("the loss became nan")])
+def test_interrupted_it_gives_back_the_tiles_so_far(monkeypatch, error):
+    calls = iter(range(9))
+
+    def paint(objective, image, settings, iterations):
+        if next(calls) == 2:
+            raise error
+        return torch.ones_like(image)
+
+    monkeypatch.setattr(tiles, "_paint", paint)
+    content, style = make_picture(64, 128, 1), make_picture(64, 64, 2)
+    options = {"size": 128, "tile": 32, "overlap": 0, "backbone": "compact", "progress": False}
+    with pytest.warns(UserWarning, match="(interrupted|became nan): this is the picture so far"):
+        picture = stylize_tiles(content, style, **options)
+    np.testing.assert_array_equal(np.asarray(picture)[:32, :64], 255)
+    np.testing.assert_array_equal(np.asarray(picture)[32:], content[32:])
+
+
+def test_a_loss_that_is_not_finite_stops_it(monkeypatch):
+    content, style = make_picture(64, 64, 1), make_picture(64, 64, 2)
+    options = {"size": 64, "backbone": "compact", "progress": False}
+    with pytest.warns(UserWarning, match="the loss became nan"):
+        picture = stylize_tiles(content, style, style_weight=1e38, iterations=4, **options)
+    assert np.isfinite(np.asarray(picture)).all()
 
 
 def test_small_tiles_are_refused():
