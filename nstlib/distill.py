@@ -34,7 +34,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torchvision.transforms import v2
 
-from .checkpoints import write_whole
+from .checkpoints import read_state, write_state
 from .features import ARCHITECTURES, STYLE_LAYERS, Backbone, load_backbone
 from .images import find_pictures
 from .losses import gram_distance
@@ -436,10 +436,10 @@ class Distillation:
             "paintings": {name: getattr(self.paintings, name) for name in Paintings.STATE},
             "torch_rng": torch.get_rng_state(), "python_rng": random.getstate(),
         }  # fmt: skip
-        write_whole(self.checkpoint, lambda part: torch.save(state, part))
+        write_state(state, self.checkpoint)
 
     def _resume(self):
-        state = torch.load(self.checkpoint, weights_only=True)
+        state = read_state(self.checkpoint)
         self.step = state["step"]
         if not any(key.startswith("norms") for key in state["student"]):
             self._fold()

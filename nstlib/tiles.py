@@ -6,7 +6,6 @@ for whatever else works on tiles. What it borrows from the exact way is that mom
 that the picture as a whole gets the style and not each tile all of it.
 """
 
-import math
 import warnings
 from dataclasses import dataclass
 from itertools import pairwise
@@ -192,19 +191,19 @@ def _paint(objective, image, settings, iterations):
     """Optimise one tile.
 
     Raises:
-        Diverged: its loss became NaN or infinite.
+        Diverged: what came of it is not a picture of finite numbers.
     """
-    image = image.contiguous().requires_grad_()
+    image = image.clone(memory_format=torch.contiguous_format).requires_grad_()
     optimizer = make_optimizer(settings.optimizer, image, settings.learning_rate)
 
     def evaluate():
         image.grad = None
         loss = objective(image, FULL)[3]
-        if not math.isfinite(loss.item()):
-            raise Diverged(f"the loss became {loss.item()}")
         (loss * image[0, 0].numel()).backward()
         return loss.detach()
 
     for _ in range(iterations):
         optimizer.step(evaluate)
+    if not image.isfinite().all():
+        raise Diverged("the loss of a tile is no longer a finite number")
     return image.detach().clamp(0, 1)

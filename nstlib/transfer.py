@@ -134,6 +134,9 @@ class StyleTransfer:
         if self._objective is None:
             self._aim()
         losses = self._update()
+        if self._in_level + 1 == self.counts[self._level]:
+            # Nothing of this size comes after it that would notice.
+            self._check_finite(self._average.sum())
         self.iteration += 1
         self._in_level += 1
         self._whole = True
@@ -269,7 +272,10 @@ class StyleTransfer:
         def evaluate():
             nonlocal losses
             losses = self._guarded(self._losses_and_gradient)
-            self._check_finite(losses)
+            # Asking a GPU for a value makes it wait; every tenth time is often enough.
+            if self.device.type != "cuda" or self._in_level % 10 == 0:
+                self._check_finite(losses[3])
+                self._keep_last_good()
             self._whole = False
             return losses[3]
 
@@ -309,17 +315,17 @@ class StyleTransfer:
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def _check_finite(self, losses):
-        # Asking a GPU for a value makes it wait; every tenth time is often enough.
-        if self.device.type == "cuda" and self._in_level % 10:
+    def _check_finite(self, value):
+        if math.isfinite(value.item()):
             return
-        if not math.isfinite(losses[3].item()):
-            if self._last_good is not None and self._last_good.shape == self._average.shape:
-                self._average.copy_(self._last_good)
-            raise Diverged(
-                f"the loss became {losses[3].item()} at iteration {self.iteration + 1}; the picture is the last good "
-                "one. A smaller learning_rate or precision='float32' helps"
-            )
+        if self._last_good is not None and self._last_good.shape == self._average.shape:
+            self._average.copy_(self._last_good)
+        raise Diverged(
+            f"the loss became {value.item()} at iteration {self.iteration + 1}; the picture is the last good one. A "
+            "smaller learning_rate or precision='float32' helps"
+        )
+
+    def _keep_last_good(self):
         if self._last_good is None or self._last_good.shape != self._average.shape:
             self._last_good = torch.empty_like(self._average, dtype=torch.float16)
         self._last_good.copy_(self._average)
@@ -327,7 +333,7 @@ class StyleTransfer:
     # Checkpoints
 
     def save_checkpoint(self, path):
-        """Write the whole state to a safetensors file; the file appears whole or not at all.
+        """Write the whole state to a file, which appears whole or not at all.
 
         After an interruption in the very moment of an update there is no whole state; the file of before is kept.
         """
@@ -347,7 +353,7 @@ class StyleTransfer:
             InputError: no checkpoint, or one of other pictures or settings.
         """
         state = read_state(path)
-        if state.get("inputs") != self._fingerprint:
+        if not isinstance(state, dict) or state.get("inputs") != self._fingerprint:
             raise InputError(f"{path} is the checkpoint of other pictures or settings; give the same or delete it")
         if self._content is None and state["level"] != self._level:
             raise InputError("this transfer has already reached its last size; load the checkpoint into a new one")

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from .checkpoints import write_whole
+from .checkpoints import read_state, write_state
 from .errors import InputError
 from .images import find_pictures, load_image, resize
 from .upscale import SCALES, Upscaler, load_upscaler, upscale_tensor
@@ -106,10 +106,10 @@ class Training:
             "step": self.step, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
             "random": random.getstate(),
         }  # fmt: skip
-        write_whole(self.checkpoint, lambda part: torch.save(state, part))
+        write_state(state, self.checkpoint)
 
     def _resume(self):
-        state = torch.load(self.checkpoint, weights_only=True)
+        state = read_state(self.checkpoint)
         self.step = state["step"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -91,7 +91,7 @@ def test_other_formats(folder, suffix):
         (["content.png", "style.png", "--style-layers", "relu8_1"], "unknown layer 'relu8_1'; choose from conv1_1"),
         (["content.png", "style.png", "--weights", "content.png"], "not a weights file"),
         (["content.png", "style.png", "--resume"], "--resume needs --checkpoint"),
-        (["content.png", "style.png", "--checkpoint", "no/where.st"], "does not exist"),
+        (["content.png", "style.png", "--checkpoint", "no/where.pt"], "does not exist"),
         (["content.png", "style.png", "--device", "abacus"], "choose from auto, cuda"),
         (["content.png", "style.png", "--max-pixels", "50"], "more than the limit of 50"),
         (["sample:dog", "style.png"], "unknown content sample 'dog'; choose from astronaut"),
@@ -143,7 +143,7 @@ def wait_for(condition, process, seconds=60):
 
 def test_ctrl_c_saves_the_picture_so_far(folder):
     process = start(
-        folder, "-o", "out.png", "--size", "256", "--levels", "1", "--iterations", "100000", "--checkpoint", "state.st"
+        folder, "-o", "out.png", "--size", "256", "--levels", "1", "--iterations", "100000", "--checkpoint", "state.pt"
     )
     line = ""
     while "iteration" not in line:  # the progress bar shows that it paints
@@ -154,16 +154,16 @@ def test_ctrl_c_saves_the_picture_so_far(folder):
     assert "interrupted at iteration" in error
     assert "Traceback" not in error
     assert pixels(folder / "out.png").std() > 0
-    assert (folder / "state.st").exists()
+    assert (folder / "state.pt").exists()
 
 
 def test_killed_and_resumed_is_as_if_nothing_had_been(folder):
     options = ("--size", "128", "--levels", "2", "--iterations", "60", "--quiet")
     whole = command(folder, "content.png", "style.png", "--backbone", "compact", *options, "-o", "whole.png")
-    options = (*options, "--checkpoint", "state.st")
+    options = (*options, "--checkpoint", "state.pt")
     assert whole.returncode == 0
     process = start(folder, *options, "--checkpoint-every", "0", "-o", "part.png")
-    wait_for((folder / "state.st").exists, process)
+    wait_for((folder / "state.pt").exists, process)
     process.kill()
     process.wait()
     process.stderr.close()
