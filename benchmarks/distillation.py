@@ -17,6 +17,7 @@ import time
 
 import torch
 from measure import picture, table
+from PIL import Image
 
 from nstlib import load_backbone, load_image
 from nstlib.distill import Teacher, load_distilled
@@ -137,16 +138,17 @@ def main():
         rows.append(["mean", name, "", "", f"{100 * sum(values) / len(values):.0f} %"])
     table(["content / style", "optimised with", "content loss", "style loss", "distance closed"], rows)
     if options.sheet:
-        save_sheet(sheet, options.sheet, options.size)
+        save_sheet(sheet, options.sheet)
 
 
-def save_sheet(rows, path, side):
-    from PIL import Image
-
-    canvas = Image.new("RGB", (side * len(rows[0]), side * len(rows)), "white")
+def save_sheet(rows, path):
+    rows = [[to_pil(image) for image in row] for row in rows]
+    width = max(image.width for row in rows for image in row)
+    heights = [max(image.height for image in row) for row in rows]
+    canvas = Image.new("RGB", (width * len(rows[0]), sum(heights)), "white")
     for y, row in enumerate(rows):
         for x, image in enumerate(row):
-            canvas.paste(to_pil(image), (x * side, y * side))
+            canvas.paste(image, (x * width, sum(heights[:y])))
     canvas.save(path)
 
 
