@@ -204,6 +204,7 @@ def _paint(objective, image, settings, iterations):
 
     for _ in range(iterations):
         optimizer.step(evaluate)
+        image.detach().clamp_(0, 1)
     if not image.isfinite().all():
         raise Diverged("the loss of a tile is no longer a finite number")
-    return image.detach().clamp(0, 1)
+    return image.detach()

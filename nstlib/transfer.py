@@ -150,10 +150,10 @@ class StyleTransfer:
     @property
     def image(self):
         """The picture so far, float32 in [0, 1], shape (1, 3, H, W), on the transfer's device."""
-        s, painted = self.settings, self._average.clamp(0, 1)
+        s = self.settings
         if s.color == "style":
-            return painted
-        return color.finish(painted, resize(self._colors, self.size), s.color, s.color_strength)
+            return self._average.clone()
+        return color.finish(self._average, resize(self._colors, self.size), s.color, s.color_strength)
 
     @property
     def alpha(self):
@@ -213,7 +213,7 @@ class StyleTransfer:
         self._level += 1
         self._in_level = 0
         size = self.sizes[self._level]
-        self._set_image(self._first_image(size) if first else resize(self._average.clamp(0, 1), size))
+        self._set_image(self._first_image(size) if first else resize(self._average, size))
         self._set_optimizer(self.settings.optimizer)
         if not first:
             warm_start(self._optimizer, self._image, *previous)
@@ -281,10 +281,11 @@ class StyleTransfer:
 
         self._optimizer.step(evaluate)
         with torch.no_grad():
-            if s.optimizer == "LBFGS":  # it relies on its iterates: neither clamped nor averaged
+            # Left to the end, clipping would cost most of what was gained: L-BFGS likes to leave the range by far.
+            self._image.clamp_(0, 1)
+            if s.optimizer == "LBFGS":  # no jitter, no averaging
                 self._average.copy_(self._image)
             else:
-                self._image.clamp_(0, 1)
                 self._weight = AVERAGING * self._weight + (1 - AVERAGING)
                 self._average.lerp_(self._image, (1 - AVERAGING) / self._weight)
         return losses
