@@ -261,6 +261,19 @@ def test_interruption_gives_back_the_picture_so_far(tmp_path, monkeypatch):
     assert resumed == paint()[0].picture
 
 
+def test_the_loss_of_lbfgs_is_that_of_the_picture_it_shows():
+    """And not of one with values that no picture can have."""
+    transfer = StyleTransfer(CONTENT, STYLE, **{**FAST, "optimizer": "LBFGS", "iterations": 12, "style_weight": 1e4})
+    shown = None
+    for step in transfer:
+        if shown is not None and shown.shape[2:] == step.size:
+            with torch.no_grad():
+                loss = transfer._objective(shown, FULL)[3].item()
+            assert step.losses["total"] == pytest.approx(loss, rel=1e-4)
+        shown = transfer.image
+    assert ((shown == 0) | (shown == 1)).any()  # it would have left the range
+
+
 @pytest.mark.parametrize("levels", [1, 2])
 def test_divergence_in_the_last_iteration_of_a_size(levels):
     """The loss of what the last step makes is never taken."""
