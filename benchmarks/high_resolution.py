@@ -48,7 +48,7 @@ EXACT_PLAN = PLANS[3]
 
 def paint(road, content, style, options):
     """The picture that a road makes."""
-    common = {"backbone": options.backbone, "style_weight": options.style_weight}
+    common = {"backbone": options.backbone, "style_weight": options.style_weight, "precision": options.precision}
     whole = {**common, "iterations": options.iterations}
     size = options.size
     if road in ("untiled", "exact"):
@@ -109,6 +109,7 @@ def main():
     parser.add_argument("--size", type=int, default=1920)
     parser.add_argument("--aspect", default="16:9", help="the photograph is cut to this (default: %(default)s)")
     parser.add_argument("--backbone", default="compact")
+    parser.add_argument("--precision", default="auto", help="float64 shows tiles without what rounding makes of them")
     parser.add_argument("--style-weight", type=float, default=20.0)
     parser.add_argument("--iterations", type=int, default=120)
     parser.add_argument("--tile-iterations", type=int, default=24)
