@@ -1,12 +1,12 @@
 """Neural style transfer at any size: ``nstlib.stylize(content, style)`` returns a picture."""
 
 from . import samples
-from .errors import InputError
+from .errors import Diverged, InputError
 from .features import Backbone, load_backbone
 from .images import load_image, read_settings, save_image
 from .moments import Moments
 from .run import stylize
-from .transfer import Diverged, StyleTransfer
+from .transfer import StyleTransfer
 
 __all__ = [
     "Backbone",

@@ -11,8 +11,7 @@ import torch
 from skimage import color as spaces
 from skimage import exposure
 
-from .errors import InputError
-from .features import check_choice
+from .errors import InputError, check_choice
 
 LINEAR_METHODS = ("cholesky", "pca", "symmetric")
 #: Values of ``color=``: the style's colours, or the content's by histogram matching of the style or of the result,

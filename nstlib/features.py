@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import nn
 
-from .errors import InputError
+from .errors import InputError, check_choice
 
 #: Output channels of every convolution, one tuple per block (the convolutions between two poolings).
 ARCHITECTURES = {
@@ -247,12 +247,6 @@ def deepest_of(layers, name="vgg19"):
     for layer in layers:
         check_choice("layer", layer, names)
     return max(layers, key=names.index)
-
-
-def check_choice(what, value, choices):
-    """Raise :class:`InputError` naming the valid ``choices`` unless ``value`` is one of them."""
-    if value not in choices:
-        raise InputError(f"unknown {what} {value!r}; choose from {', '.join(map(str, choices))}")
 
 
 class _ReplicateConv(torch.autograd.Function):

@@ -45,7 +45,7 @@ def load_image(source, *, background=(1.0, 1.0, 1.0), max_pixels=MAX_PIXELS):
         >>> load_image(np.zeros((20, 30, 3), dtype=np.uint8)).shape
         torch.Size([1, 3, 20, 30])
     """
-    return load_image_and_alpha(source, background=background, max_pixels=max_pixels)[0]
+    return composite(*load_image_and_alpha(source, max_pixels=max_pixels), background)
 
 
 def find_pictures(folders):
@@ -63,8 +63,20 @@ def find_pictures(folders):
     return paths
 
 
-def load_image_and_alpha(source, *, background=(1.0, 1.0, 1.0), max_pixels=MAX_PIXELS):
-    """As :func:`load_image`, and the transparency: ``(image, alpha)``, alpha (1, 1, H, W) or None."""
+def composite(image, alpha, background=(1.0, 1.0, 1.0)):
+    """``image`` (N, 3, H, W), straight colours, over a plain ``background``; as it is where ``alpha`` is None."""
+    if alpha is None:
+        return image
+    behind = torch.tensor(background, dtype=image.dtype, device=image.device).view(1, 3, 1, 1)
+    return image * alpha + behind * (1 - alpha)
+
+
+def load_image_and_alpha(source, *, max_pixels=MAX_PIXELS):
+    """Colours and transparency apart: ``(image, alpha)``, alpha of shape (1, 1, H, W) or None for an opaque picture.
+
+    The colours are straight: those of a half-transparent pixel are what the file holds, composited on nothing.
+    Everything else is as for :func:`load_image`.
+    """
     if isinstance(source, torch.Tensor):
         array = _from_tensor(source)
     elif isinstance(source, np.ndarray):
@@ -82,9 +94,7 @@ def load_image_and_alpha(source, *, background=(1.0, 1.0, 1.0), max_pixels=MAX_P
     pixels = torch.from_numpy(_to_float(array)).permute(2, 0, 1).unsqueeze(0)
     if pixels.shape[1] == 3:
         return pixels.contiguous(), None
-    image, alpha = pixels[:, :3], pixels[:, 3:].contiguous()
-    behind = torch.tensor(background, dtype=torch.float32).view(1, 3, 1, 1)
-    return (image * alpha + behind * (1 - alpha)).contiguous(), alpha
+    return pixels[:, :3].contiguous(), pixels[:, 3:].contiguous()
 
 
 def to_pil(image, alpha=None):
@@ -106,7 +116,7 @@ def save_image(image, path, *, alpha=None, settings=None):
     """
     path = check_output(path)
     if isinstance(image, Image.Image):
-        image, alpha = load_image_and_alpha(image, max_pixels=None, background=(0, 0, 0))
+        image, alpha = load_image_and_alpha(image, max_pixels=None)
     suffix = path.suffix.lower()
     note = json.dumps({"nstlib": settings or {}})
     temporary = path.with_name(f".{path.name}.part")
@@ -156,6 +166,24 @@ def fit_size(height, width, longest):
     """(height, width) scaled so that the longer side is ``longest`` pixels; no side below 1."""
     scale = longest / max(height, width)
     return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def resize_straight(image, alpha, size):
+    """:func:`resize` of straight colours and their transparency: hidden colours do not bleed into visible ones.
+
+    Args:
+        image: RGB in [0, 1], shape (1, 3, H, W).
+        alpha: (1, 1, H, W) or None.
+        size: (H', W').
+
+    Returns:
+        ``(image, alpha)`` of that size.
+    """
+    if alpha is None:
+        return resize(image, size), None
+    visible = resize(alpha, size)
+    colours = resize(image * alpha, size) / visible.clamp_min(1e-6)
+    return torch.where(visible > 1e-3, colours, resize(image, size)).clamp(0, 1), visible
 
 
 def resize(image, size):

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from .errors import InputError
+from .errors import Diverged, InputError
 from .images import resize, to_pil
-from .transfer import Diverged, StyleTransfer
+from .transfer import StyleTransfer
 from .upscale import load_upscaler, upscale_tensor
 
 

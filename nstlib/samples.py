@@ -7,7 +7,7 @@ flow lines, in the colours of a palette.
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .features import check_choice
+from .errors import check_choice
 
 CONTENTS = ("astronaut", "chelsea", "coffee", "rocket")
 _PALETTES = {

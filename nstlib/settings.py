@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass, field
 
 from .color import check_color
-from .errors import InputError
-from .features import BACKBONES, PADDINGS, POOLINGS, STYLE_LAYERS, check_choice
+from .errors import InputError, check_choice
+from .features import BACKBONES, PADDINGS, POOLINGS, STYLE_LAYERS
 from .losses import STYLE_LOSSES
 from .optimizers import OPTIMIZERS
 

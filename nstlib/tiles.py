@@ -14,13 +14,13 @@ import torch
 from tqdm.auto import tqdm
 
 from . import color
-from .errors import InputError
+from .errors import Diverged, InputError
 from .images import fit_size, load_image, resize, to_pil
 from .objective import Objective, style_moments
 from .optimizers import make_optimizer
 from .settings import make_settings
 from .tiling import FULL
-from .transfer import Diverged, choose_device, prepare_backbone, style_size
+from .transfer import choose_device, prepare_backbone, style_size
 
 
 @dataclass(frozen=True)

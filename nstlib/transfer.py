@@ -10,9 +10,9 @@ import torch
 
 from . import color
 from .checkpoints import read_state, write_state
-from .errors import InputError
+from .errors import Diverged, InputError
 from .features import Backbone, deepest_of, load_backbone
-from .images import MAX_PIXELS, fit_size, load_image, load_image_and_alpha, resize, save_image, to_pil
+from .images import MAX_PIXELS, composite, fit_size, load_image, load_image_and_alpha, resize, save_image, to_pil
 from .memory import is_out_of_memory, plan_for, tighten
 from .objective import Objective, style_moments
 from .optimizers import OPTIMIZERS, make_optimizer, warm_start
@@ -23,10 +23,6 @@ COARSEST = 256  # pixels of the longer side
 FINER_SHARE = 0.85
 #: Decay of the running mean of the iterates that is shown and returned; it removes the optimizer's jitter.
 AVERAGING = 0.9
-
-
-class Diverged(RuntimeError):
-    """The loss became NaN or infinite. The transfer's ``image`` is the last good one."""
 
 
 class Step:
@@ -98,7 +94,8 @@ class StyleTransfer:
             raise InputError(
                 f"{len(styles)} style pictures need as many blend weights, received {len(settings.style_blend)}"
             )
-        self._content, self._alpha = load_image_and_alpha(content, max_pixels=max_pixels)
+        straight, self._alpha = load_image_and_alpha(content, max_pixels=max_pixels)
+        self._content = composite(straight, self._alpha)
         self._styles = [load_image(picture, max_pixels=max_pixels) for picture in styles]
         self._colors = self._content
         self._content, self._styles = color.prepare(

@@ -93,7 +93,8 @@ def test_transparency_is_composited_and_kept(tmp_path):
     pixels[..., 0] = 255  # hidden red must not leak
     pixels[:4, :, 3] = 255
     Image.fromarray(pixels).save(tmp_path / "p.png")
-    image, alpha = load_image_and_alpha(tmp_path / "p.png", background=(0, 0, 1))
+    alpha = load_image_and_alpha(tmp_path / "p.png")[1]
+    image = load_image(tmp_path / "p.png", background=(0, 0, 1))
     np.testing.assert_allclose(as_array(image)[:4], np.broadcast_to([1, 0, 0], (4, 8, 3)))
     np.testing.assert_allclose(as_array(image)[4:], np.broadcast_to([0, 0, 1], (4, 8, 3)))
     assert alpha[0, 0, :, 0].tolist() == [1] * 4 + [0] * 4

@@ -7,12 +7,11 @@ from conftest import make_picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nstlib import InputError, load_backbone, load_image, stylize, tiles
+from nstlib import Diverged, InputError, load_backbone, load_image, stylize, tiles
 from nstlib.objective import style_moments
 from nstlib.settings import make_settings
 from nstlib.tiles import Grid, seam_ratio, stylize_tiles
 from nstlib.tiling import FULL
-from nstlib.transfer import Diverged
 
 
 @settings(deadline=None, max_examples=60)
