@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from .errors import InputError
+from .files import check_destination, written_whole
 
 
 def write_state(state, path):
@@ -13,6 +14,10 @@ def write_state(state, path):
     The file is written beside ``path`` and then put in its place: what was there is lost only to a whole new one.
     Tensors go to disk one after the other, as at 4K a second copy of them would be gigabytes.
 
+    Raises:
+        InputError: a place where no file can be written.
+        OSError: the disk is full, or fails; what was there before is still there.
+
     Example:
         >>> import tempfile
         >>> path = tempfile.mkdtemp() + "/state.pt"
@@ -20,9 +25,11 @@ def write_state(state, path):
         >>> read_state(path)
         {'step': 3, 'momenta': [tensor([0., 0.])]}
     """
-    part = Path(f"{path}.part")
-    torch.save(state, part)
-    part.replace(path)
+    with written_whole(check_destination(path)) as part:
+        try:
+            torch.save(state, part)
+        except RuntimeError as error:  # what torch makes of a write that failed
+            raise OSError(f"cannot write {path}: {error}") from error
 
 
 def read_state(path):
@@ -32,6 +39,6 @@ def read_state(path):
         InputError: no such file, or another one.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(Path(path).expanduser(), map_location="cpu", weights_only=True)
     except Exception as error:  # of whatever kind the file provokes
         raise InputError(f"{path} is not a checkpoint: {error}") from None

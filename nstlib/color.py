@@ -1,17 +1,19 @@
 """Whose colours a painting has: the style's, or in one of several ways the content's.
 
 Before the transfer the style can be recoloured like the content, or both reduced to their luminance; after it the
-result can be given the content's histogram or chroma. :func:`prepare` and :func:`finish` are those two moments.
+result can be given the content's histogram or chroma. :func:`prepare` and :class:`Finish` are those two moments.
 
 Reference: Gatys, Bethge, Hertzmann, Shechtman, *Preserving Color in Neural Artistic Style Transfer*, 2016.
 """
+
+import math
 
 import numpy as np
 import torch
 from skimage import color as spaces
 from skimage import exposure
 
-from .errors import InputError, check_choice
+from .errors import check_choice
 
 LINEAR_METHODS = ("cholesky", "pca", "symmetric")
 #: Values of ``color=``: the style's colours, or the content's by histogram matching of the style or of the result,
@@ -19,20 +21,28 @@ LINEAR_METHODS = ("cholesky", "pca", "symmetric")
 COLORS = ("style", "histogram", "histogram_after", *LINEAR_METHODS, "luminance")
 
 
-def match_histogram(image, target):
+def match_histogram(image, target, *, weights=None, target_weights=None):
     """Give every channel of ``image`` the distribution that it has in ``target``.
 
     Args:
         image, target: RGB in [0, 1], shape (1, 3, H, W), of any two sizes.
+        weights, target_weights: transparency of each, (1, 1, H, W), or None: what is less than half opaque is left
+            as it is, and counts for nothing.
 
     Returns:
         Tensor like ``image``. Computed by :func:`skimage.exposure.match_histograms`.
     """
-    matched = exposure.match_histograms(_to_array(image), _to_array(target), channel_axis=-1)
-    return _to_tensor(matched, image)
+    array = _to_array(image)
+    there = np.ones(array.shape[:2], bool) if weights is None else weights[0, 0].cpu().numpy() >= 0.5
+    goals = _to_array(target)
+    goals = goals.reshape(-1, 1, 3) if target_weights is None else goals[target_weights[0, 0].cpu().numpy() >= 0.5]
+    if there.any() and len(goals):
+        matched = exposure.match_histograms(array[there][:, None], goals.reshape(-1, 1, 3), channel_axis=-1)
+        array[there] = matched[:, 0]
+    return _to_tensor(array, image)
 
 
-def linear_transfer(image, target, method="symmetric"):
+def linear_transfer(image, target, method="symmetric", *, weights=None, target_weights=None):
     """Map the colours of ``image`` linearly, so that their mean and covariance become those of ``target``.
 
     A map ``A`` with ``A S A^T = S*`` turns covariance ``S`` into ``S*``; the methods are three such maps. Directions
@@ -42,6 +52,7 @@ def linear_transfer(image, target, method="symmetric"):
         image, target: RGB in [0, 1], shape (1, 3, H, W), of any two sizes.
         method: ``"cholesky"`` (roots by Cholesky decomposition), ``"pca"`` (image analogies: principal axes of one
             onto those of the other) or ``"symmetric"`` (the map that moves the colours least).
+        weights, target_weights: of the pixels of each, (1, 1, H, W), or None.
 
     Returns:
         Tensor like ``image``, not clipped to [0, 1]. Computed in float64.
@@ -53,9 +64,9 @@ def linear_transfer(image, target, method="symmetric"):
     Mapping for Example-Based Colour Transfer*, 2007, for the last.
     """
     check_choice("method", method, LINEAR_METHODS)
-    pixels, goals = (_to_array(x).reshape(-1, 3).astype(np.float64) for x in (image, target))
-    mean, goal_mean = pixels.mean(0), goals.mean(0)
-    covariance, goal = (np.cov(x, rowvar=False, bias=True) for x in (pixels, goals))
+    pixels = _to_array(image).reshape(-1, 3).astype(np.float64)
+    mean, covariance = _statistics(image, weights)
+    goal_mean, goal = _statistics(target, target_weights)
     if method == "symmetric":
         root, inverse = _power(covariance, 0.5), _power(covariance, -0.5)
         matrix = inverse @ _power(root @ goal @ root, 0.5) @ inverse
@@ -74,36 +85,46 @@ def luminance(image):
     return _to_tensor(spaces.lab2rgb(lab), image).clamp(0, 1)
 
 
-def match_luminance(image, target):
+def match_luminance(image, target, *, weights=None, target_weights=None):
     """Grey picture of ``image`` whose lightness has the mean and standard deviation of that of ``target``.
 
     Args:
         image, target: RGB in [0, 1], shape (1, 3, H, W), of any two sizes.
+        weights, target_weights: of the pixels of each, (1, 1, H, W), or None.
     """
-    lab, goal = spaces.rgb2lab(_to_array(image)), spaces.rgb2lab(_to_array(target))[..., 0]
-    light = lab[..., 0]
-    lab[..., 0] = (light - light.mean()) * (goal.std() / max(light.std(), 1e-6)) + goal.mean()
-    lab[..., 0] = lab[..., 0].clip(0, 100)
+    lab, goal = spaces.rgb2lab(_to_array(image)), spaces.rgb2lab(_to_array(target))[..., :1]
+    light = lab[..., :1]
+    mean, variance = _moments(light, weights)
+    goal_mean, goal_variance = _moments(goal, target_weights)
+    spread = math.sqrt(goal_variance.item()) / max(math.sqrt(variance.item()), 1e-6)
+    lab[..., :1] = ((light - mean) * spread + goal_mean).clip(0, 100)
     lab[..., 1:] = 0
     return _to_tensor(spaces.lab2rgb(lab), image).clamp(0, 1)
+
+
+def chroma(image):
+    """a* and b* of CIE Lab, an array of shape (H, W, 2)."""
+    return spaces.rgb2lab(_to_array(image))[..., 1:]
 
 
 def with_chroma(image, source, strength=1.0):
     """``image`` with the a* and b* of ``source``; its lightness stays.
 
     Args:
-        image, source: RGB in [0, 1], shape (1, 3, H, W), of one size.
+        image: RGB in [0, 1], shape (1, 3, H, W).
+        source: such a picture of the same size, or its :func:`chroma`.
         strength: 0 keeps the chroma of ``image``, 1 takes that of ``source``.
 
     Returns:
         Tensor like ``image``; colours that RGB lacks at their lightness are paler.
     """
     lab = spaces.rgb2lab(_to_array(image))
-    lab[..., 1:] += strength * (spaces.rgb2lab(_to_array(source))[..., 1:] - lab[..., 1:])
+    goal = chroma(source) if torch.is_tensor(source) else source
+    lab[..., 1:] += strength * (goal - lab[..., 1:])
     return _to_tensor(_in_gamut(lab), image)
 
 
-def prepare(content, styles, mode, strength=1.0):
+def prepare(content, styles, mode, strength=1.0, *, weights=None, style_weights=None):
     """What to paint and in which styles, so that the result gets its colours as ``mode`` says.
 
     Args:
@@ -111,44 +132,49 @@ def prepare(content, styles, mode, strength=1.0):
         styles: list of such.
         mode: one of :data:`COLORS`.
         strength: 0 is ``"style"``, 1 all of it.
+        weights, style_weights: transparency of the content, (1, 1, H, W), and of each style, or None. What cannot be
+            seen is no colour of a picture.
 
     Returns:
         ``(content, styles)``.
 
     Raises:
-        InputError: unknown mode, or a strength outside [0, 1].
+        InputError: unknown mode.
     """
-    check_color(mode, strength)
-    if mode == "histogram":
-        recoloured = [match_histogram(style, content) for style in styles]
-    elif mode in LINEAR_METHODS:
-        recoloured = [linear_transfer(style, content, mode).clamp(0, 1) for style in styles]
-    elif mode == "luminance":
-        recoloured = [match_luminance(style, content) for style in styles]
-        content = torch.lerp(content, luminance(content), strength)
-    else:
+    check_choice("color", mode, COLORS)
+    if mode in ("style", "histogram_after"):
         return content, styles
-    return content, [torch.lerp(a, b, strength) for a, b in zip(styles, recoloured, strict=True)]
+    match = {"histogram": match_histogram, "luminance": match_luminance}.get(mode)
+    recoloured = []
+    for style, own in zip(styles, style_weights or [None] * len(styles), strict=True):
+        options = {"weights": own, "target_weights": weights}
+        new = match(style, content, **options) if match else linear_transfer(style, content, mode, **options)
+        recoloured.append(torch.lerp(style, new.clamp(0, 1), strength))
+    if mode == "luminance":
+        content = torch.lerp(content, luminance(content), strength)
+    return content, recoloured
 
 
-def finish(image, content, mode, strength=1.0):
-    """The painted ``image`` with the colours that ``mode`` gives it afterwards.
+class Finish:
+    """What is done to the colours of a painting afterwards; the content's share of it is computed once.
 
     Args:
-        image: RGB in [0, 1], shape (1, 3, H, W).
-        content: the content in its own colours, same shape.
+        content: the content in its own colours, RGB in [0, 1], shape (1, 3, H, W).
         mode, strength: as for :func:`prepare`.
+        weights: transparency of content and painting, (1, 1, H, W), or None.
+
+    Called with a painting of the content's size, it gives it the colours that ``mode`` says.
     """
-    if mode == "histogram_after":
-        return torch.lerp(image, match_histogram(image, content), strength)
-    return with_chroma(image, content, strength) if mode == "luminance" else image
 
+    def __init__(self, content, mode, strength=1.0, *, weights=None):
+        self.mode, self.strength, self.weights = mode, strength, weights
+        self.content = chroma(content) if mode == "luminance" else content if mode == "histogram_after" else None
 
-def check_color(mode, strength):
-    """Raise :class:`InputError` unless both can be used."""
-    check_choice("color", mode, COLORS)
-    if isinstance(strength, bool) or not isinstance(strength, (int, float)) or not 0 <= strength <= 1:
-        raise InputError(f"color_strength must be a number from 0 to 1, received {strength!r}")
+    def __call__(self, image):
+        if self.mode == "histogram_after":
+            own = {"weights": self.weights, "target_weights": self.weights}
+            return torch.lerp(image, match_histogram(image, self.content, **own), self.strength)
+        return with_chroma(image, self.content, self.strength) if self.mode == "luminance" else image
 
 
 def _in_gamut(lab):
@@ -175,8 +201,22 @@ def _lab_to_rgb(lab):
     y = (lab[..., 0] + 16) / 116
     roots = np.stack([y + lab[..., 1] / 500, y, y - lab[..., 2] / 200], -1)
     xyz = np.where(roots > 6 / 29, roots**3, 3 * (6 / 29) ** 2 * (roots - 4 / 29))
-    linear = xyz * spaces.xyz_tristimulus_values(illuminant="D65", observer="2") @ spaces.colorconv.rgb_from_xyz.T
+    white, matrix = spaces.xyz_tristimulus_values(illuminant="D65", observer="2"), spaces.colorconv.rgb_from_xyz.T
+    linear = xyz * white.astype(lab.dtype) @ matrix.astype(lab.dtype)
     return np.where(linear > 0.0031308, 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055, 12.92 * linear)
+
+
+def _statistics(image, weights):
+    """Mean (3,) and covariance (3, 3) of the colours, float64."""
+    return _moments(_to_array(image).astype(np.float64), weights)
+
+
+def _moments(values, weights):
+    """Weighted mean (C,) and covariance (C, C) of an array (H, W, C)."""
+    flat = values.reshape(-1, values.shape[-1])
+    weights = None if weights is None else weights[0, 0].cpu().double().numpy().ravel()
+    mean = np.average(flat, 0, weights)
+    return mean, np.atleast_2d(np.cov(flat, rowvar=False, bias=True, aweights=weights))
 
 
 def _power(matrix, exponent):
@@ -193,7 +233,8 @@ def _cholesky(matrix):
 
 
 def _to_array(image):
-    return image[0].permute(1, 2, 0).cpu().double().numpy()
+    """(H, W, 3), a copy, in single precision unless the picture is in double: colours need no more digits."""
+    return image[0].permute(1, 2, 0).cpu().to(torch.promote_types(image.dtype, torch.float32)).numpy().copy()
 
 
 def _to_tensor(array, like):

@@ -1,5 +1,6 @@
 """The VGG family as a perceptual backbone: layer names, weights and the plain forward pass."""
 
+import hashlib
 import os
 import re
 import warnings
@@ -95,6 +96,13 @@ class Backbone(nn.Module):
     def smallest_side(self):
         """Smallest side of a picture, in pixels, for which every layer has at least one feature."""
         return 2 ** self.level(self.layers[-1])
+
+    @property
+    def fingerprint(self):
+        """Hash of the network's shape and first weights, alike in every precision."""
+        first = self.convs["conv1_1"].weight.detach().cpu().half().contiguous()
+        shape = repr([(k, tuple(v.shape)) for k, v in self.state_dict().items()]) + self.pooling + self.padding
+        return hashlib.sha256(shape.encode() + first.numpy().tobytes()).hexdigest()[:12]
 
     def channels(self, layer):
         """Number of channels of a layer."""

@@ -61,13 +61,16 @@ def wasserstein_loss(moments, target):
     covariance, goal = _float64(moments.covariance), _float64(target.covariance)
     diagonal = goal.diagonal(dim1=1, dim2=2)
     ridge = torch.diag_embed((1e-4 * diagonal.mean(1, keepdim=True) + EPS).expand_as(diagonal))
-    covariance, goal = covariance + ridge, goal + ridge
+    # Eigenvalues of what is not a number raise an error; the loss says it instead, as the other losses do.
+    finite = covariance.isfinite().all((1, 2), keepdim=True)
+    covariance, goal = torch.where(finite, covariance, goal) + ridge, goal + ridge
     root = _matrix_root(goal)
     # Only eigenvalues are differentiated: their gradient is finite even where eigenvectors are not unique.
     cross = torch.linalg.eigvalsh(root @ covariance @ root).clamp_min(ridge[:, 0, 0, None] ** 2 * 1e-2).sqrt()
     spread = _trace(covariance) + _trace(goal) - 2 * cross.sum(1)
     size = goal_mean.square().sum((1, 2)) + _trace(goal).to(mean)
-    return ((mean - goal_mean).square().sum((1, 2)) + spread.to(mean)) / size
+    distance = ((mean - goal_mean).square().sum((1, 2)) + spread.to(mean)) / size
+    return torch.where(finite[:, 0, 0].to(distance.device), distance, torch.nan)
 
 
 def content_loss(squared_error, target_square):

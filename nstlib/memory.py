@@ -1,9 +1,10 @@
 """What a transfer will need, before it starts: the memory of a plan, the plan for a budget, the time."""
 
-import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
+import psutil
 import torch
 
 from .features import block_of
@@ -17,11 +18,18 @@ from .tiling import FULL, SEGMENTS, Plan, feature_sums, tile_side
 PLANS = (FULL, Plan(2, 256), Plan(3, 256), Plan(5, 256), Plan(5, 128))
 #: State of the optimizers, in maps of the picture's size.
 OPTIMIZER_MAPS = {"Adam": 2, "AdamW": 2, "NAdam": 2, "RMSprop": 1, "SGD": 1, "LBFGS": 24}
-#: Size of the pictures on which the time of an iteration is measured, at most: 768 pixels a side with VGG-19, more
-#: with smaller networks, in multiply-adds; and in pixels a side. Untiled, large pictures take more time per pixel.
-PROBE_WORK, PROBE = 2.1e11, 2048
+#: Work of the timing probe in multiply-adds: 768 x 768 pixels with VGG-19, more with smaller networks.
+PROBE_WORK = 2.1e11
+#: Longest side of the timing probe in pixels. Untiled, large pictures take more time per pixel.
+PROBE = 2048
 #: Share of the free memory that ``memory="auto"`` uses.
 SAFE_SHARE = 0.8
+#: Where Linux says what a container may use, and in which folder and files version 2 and version 1 do.
+CGROUPS = Path("/sys/fs/cgroup")
+CGROUP_FILES = (
+    (".", "memory.max", "memory.current"),
+    ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+)
 
 
 @dataclass(frozen=True)
@@ -54,14 +62,42 @@ def peak_memory(backbone, size, plan, *, optimizer="Adam", content_layers=("relu
     """
     pixels = size[0] * size[1]
     width = torch.finfo(backbone.dtype).bits // 8
-    # Image, gradient, mean, last good image (in half precision), temporaries; and the optimizer's.
-    image_maps = (5 + OPTIMIZER_MAPS[optimizer]) * 3 * 4 * pixels
+    # Image, gradient, mean, last good image (in half precision), temporaries, content and style; the optimizer's.
+    image_maps = (7 + OPTIMIZER_MAPS[optimizer]) * 3 * 4 * pixels
     targets = sum(backbone.channels(layer) * pixels * width / 4 ** backbone.level(layer) for layer in content_layers)
     stored, peak = 0.0, 0.0
+    for segment in _segments(backbone):
+        blocks, graph, transient, entry, output = segment
+        if blocks[-1] <= plan.tiled_blocks:
+            area = _tile_area(plan, blocks[0] - 1, size)
+            work = area * (graph + transient) + pixels * (entry + 2 * output)
+            stored += pixels * output
+            peak = max(peak, stored + work - pixels * output)
+        else:
+            stored += pixels * graph
+            peak = max(peak, stored + pixels * transient)
+    return int(image_maps + targets + peak + SCRATCH)
+
+
+def target_memory(backbone, size, plan):
+    """Peak memory in bytes of taking a style's moments at ``size`` (height, width), above the network itself."""
+    pixels, peak = size[0] * size[1], 0.0
+    for blocks, _, transient, entry, output in _segments(backbone):
+        area = _tile_area(plan, blocks[0] - 1, size) if blocks[-1] <= plan.tiled_blocks else pixels
+        peak = max(peak, area * transient + pixels * (entry + output))
+    return int(2 * 3 * 4 * pixels + peak + SCRATCH)
+
+
+def _segments(backbone):
+    """Of each segment of the network: its blocks, and bytes per pixel of the picture.
+
+    The bytes are those of what autograd keeps, of the working space of its widest layer, of its input and output.
+    """
+    width = torch.finfo(backbone.dtype).bits // 8
     for blocks in SEGMENTS:
         names = [name for name in backbone.layers if block_of(name) in blocks]
         if not names:
-            break
+            return
         level = blocks[0] - 1
         maps = [backbone.channels(n) * width / 4 ** backbone.level(n) for n in names if n.startswith("conv")]
         # Besides its values, max pooling stores the place of each, in 8 bytes.
@@ -72,16 +108,13 @@ def peak_memory(backbone, size, plan, *, optimizer="Adam", content_layers=("relu
         graph = sum(maps) + sum(pools) + (0 if level else 5 * entry)
         transient = 3 * max(maps)  # gradients of a layer's output and input, and of its moments
         output = pools[-1] * width / (width + index) if names[-1].startswith("pool") else 0
-        if blocks[-1] <= plan.tiled_blocks:
-            side = (tile_side(plan, level) + 12) << level
-            area = min(side, size[0]) * min(side, size[1])
-            work = area * (graph + transient) + pixels * (entry + 2 * output)
-            stored += pixels * output
-            peak = max(peak, stored + work - pixels * output)
-        else:
-            stored += pixels * graph
-            peak = max(peak, stored + pixels * transient)
-    return int(image_maps + targets + peak + SCRATCH)
+        yield blocks, graph, transient, entry, output
+
+
+def _tile_area(plan, level, size):
+    """Pixels of the picture that a tile of a segment computes, rim included."""
+    side = (tile_side(plan, level) + 12) << level
+    return min(side, size[0]) * min(side, size[1])
 
 
 #: Scratch space of the convolutions and slack of the allocator, in bytes; measured.
@@ -89,7 +122,7 @@ SCRATCH = 110e6
 
 
 def free_memory(device):
-    """Bytes that are free on a device: the GPU's, or the machine's."""
+    """Bytes that are free on a device: the GPU's, or the machine's, as far as a container's limit lets us."""
     device = torch.device(device)
     if device.type == "cuda":
         return (
@@ -97,19 +130,31 @@ def free_memory(device):
             + torch.cuda.memory_reserved(device)
             - torch.cuda.memory_allocated(device)
         )
-    try:
-        with open("/proc/meminfo") as file:
-            fields = dict(line.split(":") for line in file)
-        return int(fields["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return min(psutil.virtual_memory().available, _left_in_container())
 
 
-def plan_for(backbone, size, memory, *, optimizer="Adam", content_layers=("relu4_2",), device="cpu"):
+def _left_in_container():
+    for folder, limit, use in CGROUP_FILES:
+        folder = CGROUPS / folder
+        try:
+            lines = (line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            # Files that were read lately count as use, but give way.
+            reclaimable = sum(int(number) for name, number in lines if name == "inactive_file")
+            return max(0, int((folder / limit).read_text()) - int((folder / use).read_text()) + reclaimable)
+        except (OSError, ValueError):  # no such file, or the word "max"
+            continue
+    return 2**63
+
+
+def plan_for(backbone, size, memory, *, device="cpu", need=peak_memory, **options):
     """The fastest plan that fits.
 
     Args:
+        backbone: :class:`~nstlib.features.Backbone`.
+        size: (height, width) of the picture.
         memory: ``"auto"`` (fits in the free memory), ``"full"``, ``"tiled"`` or a number of bytes.
+        device: whose free memory counts.
+        need: :func:`peak_memory` or :func:`target_memory`; ``options`` go to it.
 
     Returns:
         :class:`~nstlib.tiling.Plan`; the most frugal one where none fits.
@@ -120,10 +165,7 @@ def plan_for(backbone, size, memory, *, optimizer="Adam", content_layers=("relu4
     plans = PLANS
     if memory == "auto" and torch.device(device).type == "cpu" and size[0] * size[1] > 512 * 512:
         plans = PLANS[1:]  # tiles fit the caches: faster than untiled
-    for plan in plans:
-        if peak_memory(backbone, size, plan, optimizer=optimizer, content_layers=content_layers) <= budget:
-            return plan
-    return PLANS[-1]
+    return next((plan for plan in plans if need(backbone, size, plan, **options) <= budget), PLANS[-1])
 
 
 def tighten(plan):
@@ -146,16 +188,17 @@ def estimate(transfer):
     """
     s, backbone, size = transfer.settings, transfer.backbone, transfer.sizes[-1]
     options = {"optimizer": s.optimizer, "content_layers": s.content_layers}
-    plan = plan_for(backbone, size, s.memory, device=transfer.device, **options)
+    plan = transfer.plan_at(size)
     seconds, speeds = 0.0, {}
     longest = min(PROBE, round((PROBE_WORK / backbone.macs_per_pixel) ** 0.5))
     for count, level in zip(transfer.counts, transfer.sizes, strict=True):
-        level_plan = plan_for(backbone, level, s.memory, device=transfer.device, **options)
-        probe = level_plan, tuple(min(side, longest) for side in level)
+        probe = transfer.plan_at(level), tuple(min(side, longest) for side in level)
         if probe not in speeds:
             speeds[probe] = _seconds_per_pixel(backbone, *probe, s.optimizer)
         seconds += count * level[0] * level[1] * speeds[probe]
-    return Estimate(size, plan, peak_memory(backbone, size, plan, **options), seconds)
+    needs = [peak_memory(backbone, size, plan, **options)]
+    needs += [target_memory(backbone, style, transfer.plan_for_style(style)) for style in transfer.style_sizes(size)]
+    return Estimate(size, plan, max(needs), seconds)
 
 
 def largest_size(backbone, aspect, budget, *, optimizer="Adam", content_layers=("relu4_2",)):

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 import torch
 
+#: Stands for the weight of a picture none of whose pixels counts.
+_TINY = 1e-12
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -54,13 +57,13 @@ class Moments:
 
     @property
     def mean(self):
-        """Mean feature vector, shape (N, C, 1)."""
-        return self.sum / self.count
+        """Mean feature vector, shape (N, C, 1); 0 where no pixel has a weight."""
+        return self.sum / self.count.clamp_min(_TINY)
 
     @property
     def gram(self):
         """Gram matrix per pixel, ``E[f f^T]``, shape (N, C, C)."""
-        return self.second / self.count
+        return self.second / self.count.clamp_min(_TINY)
 
     @property
     def covariance(self):
@@ -70,7 +73,7 @@ class Moments:
     @property
     def variance(self):
         """Variance of every channel, at least 0, shape (N, C, 1)."""
-        second = self.second.diagonal(dim1=1, dim2=2).unsqueeze(2) / self.count
+        second = self.gram.diagonal(dim1=1, dim2=2).unsqueeze(2)
         return (second - self.mean**2).clamp_min(0)
 
 

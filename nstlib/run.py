@@ -52,7 +52,7 @@ def make_enlarger(scale):
     model = None if scale == 1 else load_upscaler(scale)
 
     def enlarge(transfer, progress=False):
-        image, alpha = transfer.image, transfer.alpha
+        image, alpha = transfer.image, transfer.transparency
         if model is not None:
             image = upscale_tensor(image, model, progress=progress)
             alpha = None if alpha is None else resize(alpha, image.shape[2:])

@@ -1,13 +1,17 @@
-"""Every choice a transfer depends on, with its default, its limits and its presets."""
+"""Every choice a transfer depends on: one field each, with its default, its limits and what it means."""
 
 import dataclasses
 import math
+import numbers
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .color import check_color
+import numpy as np
+
+from .color import COLORS
 from .errors import InputError, check_choice
-from .features import BACKBONES, PADDINGS, POOLINGS, STYLE_LAYERS
+from .features import BACKBONES, PADDINGS, POOLINGS, STYLE_LAYERS, Backbone
 from .losses import STYLE_LOSSES
 from .optimizers import OPTIMIZERS
 
@@ -15,126 +19,204 @@ INITS = ("content", "noise", "style")
 DEVICES = ("auto", "cuda", "mps", "cpu")
 PRECISIONS = ("auto", "float32", "float16", "bfloat16", "float64")
 MEMORY = ("auto", "full", "tiled")
+#: What stands in saved settings for a picture or a network that was given as an object.
+GIVEN = "given"
+
+
+def check_number(name, value, least=-math.inf, most=math.inf, *, whole=False):
+    """``value`` as an int or a float; NumPy's numbers are taken too.
+
+    Raises:
+        InputError: no such number, or one outside ``[least, most]``.
+    """
+    kind = numbers.Integral if whole else numbers.Real
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, kind) or not least <= value <= most:
+        limits = f"of at least {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
+        raise InputError(f"{name} must be a {'whole ' if whole else ''}number {limits}, received {value!r}")
+    if not whole and not math.isfinite(value):
+        raise InputError(f"{name} must be a finite number, received {value!r}")
+    return int(value) if whole else float(value)
+
+
+def _number(default, least, most=math.inf, *, whole=False, optional=False, live=False, help):
+    def check(name, value):
+        return None if optional and value is None else check_number(name, value, least, most, whole=whole)
+
+    return field(default=default, metadata={"check": check, "least": least, "most": most, "live": live, "help": help})
+
+
+def _choice(default, choices, *, live=False, help):
+    def check(name, value):
+        check_choice(name, value, choices)
+        return value
+
+    return field(default=default, metadata={"check": check, "choices": tuple(choices), "live": live, "help": help})
+
+
+def _switch(default, *, help):
+    def check(name, value):
+        if not isinstance(value, (bool, np.bool_)):
+            raise InputError(f"{name} must be True or False, received {value!r}")
+        return bool(value)
+
+    return field(default=default, metadata={"check": check, "live": False, "help": help})
+
+
+def _other(default, check, *, live=False, help):
+    """A field with a check of its own, ``check(name, value) -> value``; ``default`` may be a function."""
+    kind = "default_factory" if callable(default) else "default"
+    return field(**{kind: default}, metadata={"check": check, "live": live, "help": help})
+
+
+def _check_layers(name, value):
+    names = [value] if isinstance(value, str) else value
+    layers = dict(names) if isinstance(names, Mapping) else None
+    if isinstance(names, Sequence) and all(isinstance(layer, str) for layer in names):
+        layers = dict.fromkeys(names, 1.0)
+    if not layers or not all(isinstance(layer, str) for layer in layers):
+        raise InputError(f"{name} must be layer names or {{layer: weight}}, at least one, received {value!r}")
+    layers = {layer: check_number(f"{name}[{layer!r}]", weight, 0) for layer, weight in layers.items()}
+    if not sum(layers.values()):
+        raise InputError(f"{name} needs a weight above 0, received {layers}")
+    return layers
+
+
+def _check_blend(name, value):
+    if value is None:
+        return None
+    if isinstance(value, str) or not isinstance(value, (Sequence, np.ndarray)) or not len(value):
+        raise InputError(f"{name} must be a weight for each style picture, received {value!r}")
+    weights = tuple(check_number(name, weight, 0) for weight in value)
+    if not sum(weights):
+        raise InputError(f"{name} needs a weight above 0, received {weights}")
+    return weights
+
+
+def _check_init(name, value):
+    if value is None or isinstance(value, (bool, numbers.Number)):
+        raise InputError(f"{name} must be one of {', '.join(INITS)} or a picture, received {value!r}")
+    if isinstance(value, str) and value == GIVEN:
+        raise InputError(f"these settings were saved with a picture given in code as {name}; pass it again")
+    return value
+
+
+def _check_backbone(name, value):
+    if isinstance(value, str):
+        if value == GIVEN:
+            raise InputError("these settings were saved with a network given in code; pass it again as backbone=")
+        check_choice(name, value, BACKBONES)
+    elif not isinstance(value, Backbone):
+        raise TypeError(f"backbone must be a name or a Backbone, received {type(value).__name__}")
+    return value
+
+
+def _check_file(name, value):
+    if value is not None and not isinstance(value, (str, os.PathLike)):
+        raise InputError(f"{name} must be the path of a file or None, received {value!r}")
+    return value
+
+
+def _check_device(name, value):
+    check_choice(name, str(value).partition(":")[0], DEVICES)
+    return str(value)
+
+
+def _check_memory(name, value):
+    if isinstance(value, str):
+        check_choice(name, value, MEMORY)
+        return value
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value <= 0:
+        raise InputError(f"{name} must be one of {', '.join(MEMORY)} or a number of bytes, received {value!r}")
+    return int(value)
+
+
+def _check_text(name, value):
+    if value is not None and not isinstance(value, str):
+        raise InputError(f"{name} must be a text or None, received {value!r}")
+    return value
 
 
 @dataclass
 class Settings:
     """The settings of a transfer. ``StyleTransfer`` and ``stylize`` take each of them as a keyword.
 
-    ``content_weight`` (alpha), ``style_weight`` (beta), ``tv_weight`` (gamma), ``learning_rate``,
-    ``optimizer`` and the values in ``style_layers`` and ``content_layers`` may be changed while a transfer runs.
+    Every assignment is checked. While a transfer runs, the fields whose metadata say ``live`` may be changed:
+    ``content_weight`` (alpha), ``style_weight`` (beta), ``tv_weight`` (gamma), ``learning_rate``, ``optimizer`` and
+    the values in ``content_layers`` and ``style_layers``; the others are refused.
 
-    Attributes:
-        size: longer side of the result in pixels; None for the content's own size.
-        content_weight, style_weight, tv_weight: weights of the three losses. The losses have no unit, so the
-            same weights mean the same at every size and with every backbone.
-        content_layers, style_layers: ``{layer: weight}``; a sequence of names weighs all alike. Weights are
-            relative to their sum.
-        style_loss: ``"gram"``, ``"mean_std"`` or ``"wasserstein"``.
-        normalized: False for the sums of the 2016 paper instead of losses without a unit.
-        optimizer: ``"LBFGS"`` (lowest loss in the same time), ``"Adam"`` (least memory), ``"AdamW"``, ``"NAdam"``,
-            ``"RMSprop"`` or ``"SGD"``.
-        learning_rate: None for the optimizer's own default.
-        iterations: in all, over all levels of the pyramid; the coarse levels get more of them.
-        levels: number of sizes in the pyramid, each twice the last; None for as many as keep the longer
-            side at 256 pixels or more, 1 for no pyramid.
-        init: ``"content"``, ``"noise"``, ``"style"``, or a picture to start from.
-        backbone: ``"auto"``, ``"vgg19"``, ``"vgg16"`` or ``"compact"``; ``weights``: file for it.
-        pooling: ``"max"`` or ``"average"``.
-        padding: of the convolutions, ``"replicate"``, ``"reflect"`` or ``"zeros"`` (leaves a frame).
-        color: whose colours: ``"style"``, or the content's by ``"histogram"``, ``"histogram_after"``, ``"cholesky"``,
-            ``"pca"``, ``"symmetric"`` or ``"luminance"``; see :mod:`nstlib.color`.
-        color_strength: from 0, the style's colours after all, to 1.
-        style_scale: size of the style relative to the result; larger values give larger strokes. The style is
-            never enlarged beyond its own size.
-        style_blend: weight of each style picture; None for equal weights.
-        seed: of the noise.
-        device: ``"auto"`` takes the fastest there is.
-        precision: of the network; losses and image are always at least float32. ``"auto"`` is float16 on CUDA.
-        memory: ``"auto"`` (what fits in the free memory), ``"full"``, ``"tiled"``, or a number of bytes.
-        compile: run the network through ``torch.compile``.
+    The metadata of a field hold ``help`` (what it means), ``check`` (``check(name, value)`` gives the value in its
+    own type or raises), ``live``, and ``choices`` or ``least`` and ``most`` where it has them.
+
+    Raises:
+        InputError: a value that makes no sense, on construction and on every assignment.
     """
 
-    size: int | None = 512
-    content_weight: float = 1.0
-    style_weight: float = 20.0
-    tv_weight: float = 10.0
-    content_layers: dict = field(default_factory=lambda: {"relu4_2": 1.0})
-    style_layers: dict = field(default_factory=lambda: dict.fromkeys(STYLE_LAYERS, 1.0))
-    style_loss: str = "gram"
-    normalized: bool = True
-    optimizer: str = "LBFGS"
-    learning_rate: float | None = None
-    iterations: int = 250
-    levels: int | None = None
-    init: object = "content"
-    backbone: str = "auto"
-    weights: str | None = None
-    pooling: str = "max"
-    padding: str = "replicate"
-    color: str = "style"
-    color_strength: float = 1.0
-    style_scale: float = 1.0
-    style_blend: tuple | None = None
-    seed: int = 0
-    device: str = "auto"
-    precision: str = "auto"
-    memory: object = "auto"
-    compile: bool = False
+    size: int | None = _number(
+        512, 1, whole=True, optional=True, help="longer side of the result in pixels; None for the content's own size"
+    )
+    content_weight: float = _number(1.0, 0, live=True, help="alpha, weight of the content loss")
+    style_weight: float = _number(20.0, 0, live=True, help="beta, weight of the style loss")
+    tv_weight: float = _number(10.0, 0, live=True, help="gamma, weight of the total variation")
+    content_layers: dict = _other(
+        lambda: {"relu4_2": 1.0}, _check_layers, live=True,
+        help="layers of the content loss: names or {layer: weight}; weights are relative to their sum",
+    )  # fmt: skip
+    style_layers: dict = _other(
+        lambda: dict.fromkeys(STYLE_LAYERS, 1.0), _check_layers, live=True, help="layers of the style loss, likewise"
+    )
+    style_loss: str = _choice("gram", STYLE_LOSSES, help="distance of feature statistics")
+    normalized: bool = _switch(True, help="losses relative to their targets; False for the sums of the 2016 paper")
+    optimizer: str = _choice(
+        "LBFGS", OPTIMIZERS, live=True, help="LBFGS has the lowest loss in the same time, Adam needs the least memory"
+    )
+    learning_rate: float | None = _number(None, 1e-12, optional=True, live=True, help="None for the optimizer's own")
+    iterations: int = _number(250, 1, whole=True, help="over all sizes; the coarse ones get more of them")
+    levels: int | None = _number(
+        None, 1, whole=True, optional=True,
+        help="sizes of the pyramid, each twice the last; None for as many as keep 256 pixels, 1 for no pyramid",
+    )  # fmt: skip
+    init: object = _other("content", _check_init, help="content, noise, style, or a picture to start from")
+    backbone: object = _other("auto", _check_backbone, help="name of the network, or a Backbone")
+    weights: str | None = _other(None, _check_file, help="file of the network's weights")
+    network: str | None = _other(
+        None, _check_text, help="fingerprint of the network that painted a saved picture; another one warns"
+    )
+    pooling: str = _choice("max", POOLINGS, help="of the network: as it was trained, or as Gatys et al. prefer")
+    padding: str = _choice("replicate", PADDINGS, help="of the convolutions; zeros leave a frame")
+    color: str = _choice("style", COLORS, help="whose colours: the style's, or the content's in some way")
+    color_strength: float = _number(1.0, 0, 1, help="from 0, the style's colours after all, to 1")
+    style_scale: float = _number(
+        1.0, 1e-12, help="size of the style relative to the result: larger values, larger strokes"
+    )
+    style_blend: tuple | None = _other(None, _check_blend, help="weight of each style picture; None for equal ones")
+    seed: int = _number(0, -(2**63), 2**63 - 1, whole=True, help="of the noise; every number is one fixed noise")
+    device: str = _other("auto", _check_device, help="auto takes the fastest there is")
+    precision: str = _choice("auto", PRECISIONS, help="of the network; auto is float16 on CUDA, else float32")
+    memory: object = _other("auto", _check_memory, help="auto (what fits in the free memory), full, tiled, or bytes")
+    compile: bool = _switch(False, help="run the network through torch.compile")
+
+    def __setattr__(self, name, value):
+        check_choice("setting", name, FIELDS)
+        if vars(self).get("_fixed") and name not in LIVE:
+            raise InputError(f"{name} cannot be changed while a transfer runs; live are {', '.join(LIVE)}")
+        value = FIELDS[name].metadata["check"](name, value)
+        if vars(self).get("_fixed") and isinstance(value, dict) and [*value] != [*getattr(self, name)]:
+            raise InputError(f"a running transfer keeps its {name}: give one the weight 0 to leave it out")
+        object.__setattr__(self, name, value)
 
     def __post_init__(self):
-        for name in ("content_layers", "style_layers"):
-            layers = getattr(self, name)
-            layers = [layers] if isinstance(layers, str) else layers
-            setattr(self, name, dict(layers) if isinstance(layers, dict) else dict.fromkeys(layers, 1.0))
-        if self.style_blend is not None:
-            self.style_blend = tuple(self.style_blend)
         self.check()
 
     def check(self):
-        """Raise :class:`InputError` for a value that makes no sense."""
-        for name, choices in (
-            ("style_loss", STYLE_LOSSES), ("optimizer", OPTIMIZERS), ("backbone", BACKBONES), ("pooling", POOLINGS),
-            ("padding", PADDINGS), ("precision", PRECISIONS),
-        ):  # fmt: skip
-            check_choice(name, getattr(self, name), choices)
-        check_choice("device", str(self.device).partition(":")[0], DEVICES)
-        check_color(self.color, self.color_strength)
-        for name in ("content_weight", "style_weight", "tv_weight"):
-            self._number(name, 0)
-        for name in ("style_scale", "learning_rate"):
-            self._number(name, 1e-12)
-        for name in ("iterations", "size", "levels"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-                raise InputError(f"{name} must be a whole number of at least 1, received {value!r}")
-        if self.iterations is None:
-            raise InputError("iterations must be a whole number of at least 1, received None")
-        for name in ("content_layers", "style_layers"):
-            layers = getattr(self, name)
-            if not layers or any(not _is_weight(w) for w in layers.values()) or sum(layers.values()) == 0:
-                raise InputError(
-                    f"{name} needs at least one layer and weights of at least 0 that are not all 0, received {layers}"
-                )
-        if self.style_blend is not None and (
-            any(not _is_weight(w) for w in self.style_blend) or sum(self.style_blend) == 0
-        ):
-            raise InputError(f"style_blend needs weights of at least 0 that are not all 0, received {self.style_blend}")
+        """Raise :class:`InputError` for values that make no sense, alone or together."""
+        for name, f in FIELDS.items():
+            f.metadata["check"](name, getattr(self, name))
         if not self.normalized and self.style_loss != "gram":
             raise InputError("normalized=False knows the paper's style_loss='gram' alone")
-        if isinstance(self.memory, str):
-            check_choice("memory", self.memory, MEMORY)
-        elif not isinstance(self.memory, int) or self.memory <= 0:
-            raise InputError(
-                f"memory must be one of {', '.join(MEMORY)} or a number of bytes, received {self.memory!r}"
-            )
 
-    def _number(self, name, least):
-        value = getattr(self, name)
-        if value is None and name == "learning_rate":
-            return
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < least:
-            raise InputError(f"{name} must be a number of at least {least:g}, received {value!r}")
+    def fix(self):
+        """From now on only live settings may be changed."""
+        object.__setattr__(self, "_fixed", True)
 
     @property
     def loss_weights(self):
@@ -145,13 +227,20 @@ class Settings:
         )  # fmt: skip
 
     def as_dict(self):
-        """JSON-able copy. A picture given as ``init`` is named if it is a file, and left out if it is not."""
-        values = dataclasses.asdict(dataclasses.replace(self, init="content"))
-        if isinstance(self.init, (str, os.PathLike)):
-            return {**values, "init": str(self.init)}
-        del values["init"]
+        """JSON-able copy for a saved picture. Files go by their names, objects by the word ``"given"``."""
+        values = {name: getattr(self, name) for name in FIELDS}
+        for name in ("init", "backbone", "weights"):
+            if isinstance(values[name], (str, os.PathLike)):
+                text = os.fspath(values[name])
+                values[name] = text if "://" in text else os.path.basename(text)
+            elif values[name] is not None:
+                values[name] = GIVEN
         return values
 
+
+#: The fields of :class:`Settings` by name, and the names of those that may change while a transfer runs.
+FIELDS = {f.name: f for f in dataclasses.fields(Settings)}
+LIVE = tuple(name for name, f in FIELDS.items() if f.metadata["live"])
 
 #: Named settings to start from. ``gatys2016`` is the method of Gatys et al., *Image Style Transfer Using
 #: Convolutional Neural Networks*, CVPR 2016: its layers and weights, Gram normalisation, average pooling,
@@ -186,11 +275,6 @@ def make_settings(preset="default", **options):
         InputError: unknown preset, option or value.
     """
     check_choice("preset", preset, PRESETS)
-    names = [f.name for f in dataclasses.fields(Settings)]
     for name in options:
-        check_choice("option", name, names)
+        check_choice("option", name, FIELDS)
     return Settings(**{**PRESETS[preset], **options})
-
-
-def _is_weight(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0

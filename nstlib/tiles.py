@@ -8,19 +8,21 @@ that the picture as a whole gets the style and not each tile all of it.
 
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import torch
 from tqdm.auto import tqdm
 
-from . import color
+from .descent import Descent
 from .errors import Diverged, InputError
-from .images import fit_size, load_image, resize, to_pil
+from .images import MAX_PIXELS, composite, to_pil
+from .memory import plan_for, target_memory
+from .modes import ordinary_torch
 from .objective import Objective, style_moments
-from .optimizers import make_optimizer
-from .settings import make_settings
-from .tiling import FULL
-from .transfer import choose_device, prepare_backbone, style_size
+from .scene import Scene
+from .settings import check_number, make_settings
+from .transfer import choose_device, prepare_backbone
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,14 @@ class Grid:
         """Tiles of ``image``, shape (N, C, height, width), as copies."""
         return [image[..., rows, columns].clone() for rows, columns in self.boxes]
 
+    def windows(self):
+        """How much of the stitched picture each tile makes up, pixel by pixel, shape (1, 1, height, width); sum 1."""
+        raw = [self._raw_window(*box) for box in self.boxes]
+        total = raw[0].new_zeros(1, 1, self.height, self.width)
+        for window, (rows, columns) in zip(raw, self.boxes, strict=True):
+            total[..., rows, columns] += window
+        return [window / total[..., rows, columns] for window, (rows, columns) in zip(raw, self.boxes, strict=True)]
+
     def stitch(self, tiles):
         """The picture of these tiles, faded into each other by raised cosines over the overlap.
 
@@ -78,19 +88,19 @@ class Grid:
         """
         first = tiles[0]
         total = first.new_zeros(*first.shape[:2], self.height, self.width, dtype=torch.float64)
-        weights = total.new_zeros(1, 1, self.height, self.width)
-        for tile, (rows, columns) in zip(tiles, self.boxes, strict=True):
-            window = self._window(rows, self.height)[:, None] * self._window(columns, self.width)
+        for tile, window, (rows, columns) in zip(tiles, self.windows(), self.boxes, strict=True):
             total[..., rows, columns] += tile * window
-            weights[..., rows, columns] += window
-        return (total / weights).to(first)
+        return total.to(first)
 
     def _starts(self, length):
         last = max(0, length - self.tile)
         count = -(-last // (self.tile - self.overlap)) + 1
         return [round(index * last / max(1, count - 1)) for index in range(count)]
 
-    def _window(self, span, length):
+    def _raw_window(self, rows, columns):
+        return (self._ramp(rows, self.height)[:, None] * self._ramp(columns, self.width))[None, None]
+
+    def _ramp(self, span, length):
         """Weight of each row or column of a tile: 1 inside and at the picture's border, fading at the others."""
         place = torch.arange(span.start, span.stop, dtype=torch.float64) + 0.5
         before = place - span.start if span.start else torch.full_like(place, torch.inf)
@@ -128,12 +138,22 @@ def seam_ratio(image, seams, around=12):
 
 
 def stylize_tiles(
-    content, style, *, tile=512, overlap=64, rounds=3, share_moments=True, progress=True, start=None, **options
+    content,
+    style,
+    *,
+    tile=512,
+    overlap=64,
+    rounds=3,
+    share_moments=True,
+    progress=True,
+    preset="default",
+    max_pixels=MAX_PIXELS,
+    **options,
 ):
     """Paint tile by tile and stitch, at one size.
 
     Interrupting it gives back the picture so far, as does a loss that stops being finite; both say so in a warning.
-    Given as ``start``, it is gone on from.
+    Pass the result as ``init`` to continue.
 
     Args:
         content, style: pictures, as for :func:`nstlib.stylize`; the style may be a list of them.
@@ -141,70 +161,85 @@ def stylize_tiles(
         rounds: how often all tiles are visited. After each round they are stitched and cut anew.
         share_moments: give the picture as a whole the style. False gives it to every tile on its own.
         progress: show a progress bar.
-        start: picture to start from, of any size; None for the content.
+        preset, max_pixels: as for :class:`~nstlib.transfer.StyleTransfer`.
         **options: fields of :class:`~nstlib.settings.Settings`; ``iterations`` are those of one tile, over all rounds.
+            ``levels`` has no meaning here.
 
     Returns:
-        PIL image.
+        PIL image, with the content's transparency.
 
     Raises:
-        InputError: as :func:`nstlib.stylize`, and tiles too small for the network.
+        InputError: as :func:`nstlib.stylize`; tiles too small for the network; ``levels`` above 1.
     """
-    settings = make_settings(**options)
-    device = choose_device(settings.device)
-    backbone = prepare_backbone(settings, device)
-    content = colors = load_image(content)
-    styles = [load_image(picture) for picture in (style if isinstance(style, (list, tuple)) else [style])]
-    content, styles = color.prepare(content, styles, settings.color, settings.color_strength)
-    size = fit_size(*content.shape[2:], settings.size or max(content.shape[2:]))
-    grid = Grid(*size, tile, overlap)
-    styles = [resize(picture, style_size(picture, size, settings.style_scale)) for picture in styles]
-    smallest = min(tile, *size, *(side for picture in styles for side in picture.shape[2:]))
-    if smallest < backbone.smallest_side:
-        raise InputError(f"tiles and styles need at least {backbone.smallest_side} pixels a side, received {smallest}")
-    targets = [style_moments(backbone, picture.to(device), settings, FULL) for picture in styles]
-    contents = grid.split(resize(content, size))
-    tiles = grid.split(resize(content if start is None else load_image(start), size))
-    iterations = max(1, settings.iterations // rounds)
-    shared = share_moments and len(contents) > 1
-    with tqdm(total=rounds * len(contents), unit="tile", disable=not progress) as bar:
+    check_number("rounds", rounds, 1, whole=True)
+    with ordinary_torch():
+        settings = make_settings(preset, **options)
+        if settings.levels not in (None, 1):
+            raise InputError(f"stylize_tiles paints at one size: levels must be 1, received {settings.levels}")
+        device = choose_device(settings.device)
+        backbone = prepare_backbone(settings, device)
+        least = backbone.smallest_side
+        scene = Scene(content, style, settings, least=least, max_pixels=max_pixels)
+        grid = Grid(*scene.size, tile, overlap)
+        if min(tile, *scene.size) < least:
+            raise InputError(f"tiles need at least {least} pixels a side, received {min(tile, *scene.size)}")
+        settings.fix()
+        return _paint(scene, grid, rounds, share_moments, backbone, settings, device, progress)
+
+
+def _paint(scene, grid, rounds, share_moments, backbone, settings, device, progress):
+    kind = torch.float64 if backbone.dtype == torch.float64 else torch.float32
+
+    def here(x):
+        return None if x is None else x.to(device, kind)
+
+    def plan_for_part(part, **need):
+        return plan_for(backbone, part.shape[2:], settings.memory, device=device, **need)
+
+    def moments_of(part, weights):
+        plan = plan_for_part(part, need=target_memory)
+        return style_moments(backbone, here(part), settings, plan, here(weights))
+
+    styles = [moments_of(*style) for style in scene.styles(scene.size)]
+    contents, tiles = grid.split(scene.content(scene.size)), grid.split(scene.start(scene.size))
+    transparency = scene.transparency(scene.size)
+    alphas = [None] * len(tiles) if transparency is None else grid.split(transparency)
+    shared = share_moments and len(tiles) > 1
+    # Where tiles overlap, each counts by its share of the stitched picture.
+    windows = grid.windows() if shared else [None] * len(tiles)
+    counts = [settings.iterations * (n + 1) // rounds - settings.iterations * n // rounds for n in range(rounds)]
+    with tqdm(total=rounds * len(tiles), unit="tile", disable=not progress) as bar:
         try:
-            for _ in range(rounds):
+            for iterations in counts:
                 if shared:
-                    moments = [style_moments(backbone, part.to(device), settings, FULL) for part in tiles]
+                    moments = [
+                        moments_of(composite(part, alpha), window if alpha is None else alpha * window)
+                        for part, alpha, window in zip(tiles, alphas, windows, strict=True)
+                    ]
                 for index, part in enumerate(tiles):
-                    objective = Objective(backbone, contents[index].to(device), targets, settings, FULL)
+                    rest = None
                     if shared:
                         others = moments[:index] + moments[index + 1 :]
-                        objective.elsewhere = [sum(layer[1:], layer[0]) for layer in zip(*others, strict=True)]
-                    tiles[index] = _paint(objective, part.to(device), settings, iterations).cpu()
+                        rest = [sum(layer[1:], layer[0]) for layer in zip(*others, strict=True)]
+                    tasks = {"alpha": here(alphas[index]), "weights": here(windows[index]), "rest": rest}
+                    aim = partial(_aim, backbone, here(contents[index]), styles, settings, tasks)
+                    options = {"optimizer": settings.optimizer, "content_layers": settings.content_layers}
+                    descent = Descent(here(part), settings, plan_for_part(part, **options), aim)
+                    try:
+                        for _ in range(iterations):
+                            descent.step()
+                    finally:
+                        tiles[index] = descent.average.cpu()
                     if shared:
-                        moments[index] = style_moments(backbone, tiles[index].to(device), settings, FULL)
+                        window, alpha = windows[index], alphas[index]
+                        seen = composite(tiles[index], alpha)
+                        moments[index] = moments_of(seen, window if alpha is None else alpha * window)
                     bar.update()
                 tiles = grid.split(grid.stitch(tiles))
         except (KeyboardInterrupt, Diverged) as error:
-            warnings.warn(f"{str(error) or 'interrupted'}: this is the picture so far", stacklevel=2)
-    return to_pil(color.finish(grid.stitch(tiles), resize(colors, size), settings.color, settings.color_strength))
+            warnings.warn(f"{str(error) or 'interrupted'}: this is the picture so far", stacklevel=4)
+    return to_pil(scene.finish(grid.stitch(tiles).float()), transparency)
 
 
-def _paint(objective, image, settings, iterations):
-    """Optimise one tile.
-
-    Raises:
-        Diverged: what came of it is not a picture of finite numbers.
-    """
-    image = image.clone(memory_format=torch.contiguous_format).requires_grad_()
-    optimizer = make_optimizer(settings.optimizer, image, settings.learning_rate)
-
-    def evaluate():
-        image.grad = None
-        loss = objective(image, FULL)[3]
-        (loss * image[0, 0].numel()).backward()
-        return loss.detach()
-
-    for _ in range(iterations):
-        optimizer.step(evaluate)
-        image.detach().clamp_(0, 1)
-    if not image.isfinite().all():
-        raise Diverged("the loss of a tile is no longer a finite number")
-    return image.detach()
+def _aim(backbone, content, styles, settings, tasks, plan):
+    return Objective(backbone, content, styles, settings, plan, **tasks)

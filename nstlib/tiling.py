@@ -179,6 +179,8 @@ class _Tiled(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, output_gradient, *sum_gradients):
+        if torch.is_grad_enabled():  # as with create_graph=True; the tiles' graphs are gone by the time it is used
+            raise RuntimeError("second derivatives do not go through tiles: use the plan FULL")
         (x,) = ctx.saved_tensors
         segment = ctx.segment
         gradient = torch.zeros_like(x)

@@ -18,10 +18,19 @@ def small_net():
     return make_net(torch.float64)
 
 
-def make_net(dtype=torch.float32, **options):
+class Hooked(Backbone):
+    """A network that calls ``hook(x)`` with the input of every run: to count, to interrupt, to spoil."""
+
+    hook = staticmethod(lambda x: x)
+
+    def run(self, x, *arguments, **options):
+        return super().run(self.hook(x), *arguments, **options)
+
+
+def make_net(dtype=torch.float32, *, kind=Backbone, **options):
     torch.manual_seed(0)
     widths = ((4, 5), (6, 7), (8, 8, 9, 9), (10,) * 4, (11,))
-    net = Backbone(widths, deepest="relu5_1", **options)
+    net = kind(widths, deepest="relu5_1", **options)
     for conv in net.convs.values():
         torch.nn.init.kaiming_normal_(conv.weight)
     return net.to(dtype).requires_grad_(False)

@@ -109,3 +109,16 @@ def test_a_tap_on_a_convolution_sees_negative_values(small_net):
     for plan in (FULL, Plan(2, 32)):
         (negative,), (positive,) = feature_sums(small_net, image, taps, plan)
         assert negative.item() < 0 < positive.item()
+
+
+def test_second_derivatives_through_tiles_are_refused(small_net):
+    """They would lack all that the tiles did."""
+    image = torch.rand(1, 3, 64, 64, dtype=torch.float64, requires_grad=True)
+
+    def gradient(plan):
+        ((_, _, second),) = feature_sums(small_net, image, [("relu3_1", lambda f, *_: Moments.of(f).tensors)], plan)
+        return torch.autograd.grad(second.square().mean() + image.square().sum(), image, create_graph=True)[0]
+
+    assert torch.autograd.grad(gradient(FULL).square().sum(), image)[0].isfinite().all()
+    with pytest.raises(RuntimeError, match="second derivatives do not go through tiles"):
+        gradient(Plan(3, 32))
