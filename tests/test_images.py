@@ -49,7 +49,7 @@ def test_url(picture, monkeypatch):
 
 
 def test_url_without_end(monkeypatch):
-    monkeypatch.setattr("nstlib.images.MAX_DOWNLOAD", 2 << 20)
+    monkeypatch.setattr("nstlib.sources.MAX_DOWNLOAD", 2 << 20)
     monkeypatch.setattr("urllib.request.urlopen", lambda request, timeout: io.BytesIO(bytes(3 << 20)))
     with pytest.raises(InputError, match="larger than 2 MB"):
         load_image("https://example.org/p.png")
@@ -120,13 +120,13 @@ def test_icc_profile_is_applied(tmp_path, picture):
     )
     np.testing.assert_allclose(as_array(load_image(tmp_path / "s.png")), picture / 255, atol=2.5 / 255)
     Image.fromarray(picture).save(tmp_path / "b.png", icc_profile=profile.tobytes())  # a profile that does not fit RGB
-    with pytest.warns(UserWarning, match=r"colour profile of .*b.png is broken"):
+    with pytest.warns(UserWarning, match=r"Lab colour profile of .*b.png does not fit it and was not applied"):
         load_image(tmp_path / "b.png")
 
 
 def test_broken_icc_profile_warns(tmp_path, picture):
     Image.fromarray(picture).save(tmp_path / "p.png", icc_profile=b"nonsense")
-    with pytest.warns(UserWarning, match="broken and was ignored"):
+    with pytest.warns(UserWarning, match="broken and was not applied"):
         image = load_image(tmp_path / "p.png")
     np.testing.assert_allclose(as_array(image), picture / 255, atol=1e-6)
 
