@@ -1,4 +1,4 @@
-"""TIFF files that Pillow reads with fewer bits, another page or other colours than they hold."""
+"""TIFF files, which Pillow reads with fewer bits, another page or other colours than some of them hold."""
 
 import logging
 import warnings
@@ -20,7 +20,7 @@ _ORIENTATION = 274
 
 
 def read_tiff(file, name, max_pixels):
-    """The full picture of a TIFF as :class:`~nstlib.pixels.Pixels`; None where Pillow reads all there is.
+    """The full picture of a TIFF as :class:`~nstlib.pixels.Pixels`; None where Pillow has to read it.
 
     Args:
         file: seekable binary file.
@@ -32,28 +32,30 @@ def read_tiff(file, name, max_pixels):
     """
     try:
         tiff = tifffile.TiffFile(file)
-        page = _choose(tiff, name)
-        first = page is tiff.pages.first
-        bits = page.bitspersample
-        photometric = getattr(page.photometric, "name", str(page.photometric))
+        pages = [*tiff.pages]
+        page = _choose(pages, name)
+        bits, photometric = page.bitspersample, getattr(page.photometric, "name", str(page.photometric))
     except InputError:
         raise
     except Exception:  # in one of the many ways a file can be broken: Pillow says which
         return None
-    if first and bits <= 8:
-        return None
+    if sum(_is_whole(page) for page in pages) > 1:
+        warnings.warn(f"{name} has several pages: the first is used", stacklevel=2)
     check_size(page.imagewidth, page.imagelength, name, max_pixels)
-    if photometric not in _COLOURS or page.axes not in ("YX", "YXS", "SYX"):
-        raise InputError(f"{name} is a TIFF of {bits} bits in {photometric}, which cannot be read: export it as RGB")
-    if bits not in (8, 16, 32, 64):
-        raise InputError(f"{name} has {bits} bits a channel: save it with 8 or 16")
+    pillow_can = page is pages[0] and bits <= 8
+    if photometric not in _COLOURS or page.axes not in ("YX", "YXS", "SYX") or bits not in (8, 16, 32, 64):
+        if pillow_can:
+            return None
+        raise InputError(f"{name} is a TIFF of {bits} bits in {photometric}: save it as RGB with 8 or 16 bits")
     try:
         samples = page.asarray()
     except Exception as error:
         if "imagecodecs" not in str(error):
             raise InputError(f"{name} is damaged or cut off: {error}; get the file again") from None
+        if pillow_can:
+            return None
         needs = f"its compression ({page.compression.name}) needs the package imagecodecs"
-        if not first or photometric not in ("MINISBLACK", "RGB"):
+        if page is not pages[0] or photometric not in ("MINISBLACK", "RGB"):
             raise InputError(f"{name} cannot be read: {needs}; install it, or save without compression") from None
         if page.samplesperpixel > 1:  # of grey, Pillow keeps all bits
             warnings.warn(f"{name} is read with 8 bits a channel, as {needs} for all {bits}", stacklevel=2)
@@ -62,9 +64,8 @@ def read_tiff(file, name, max_pixels):
     return _pixels(samples, page, photometric, name)
 
 
-def _choose(tiff, name):
+def _choose(pages, name):
     """The page with the picture itself: cameras and scanners may put a thumbnail before it."""
-    pages = [*tiff.pages]
     everything = [part for page in pages for part in (page, *(page.pages or ()))]
     if any(getattr(part.photometric, "name", "") in _RAW for part in everything):
         height, width = everything[0].shape[:2]
@@ -72,8 +73,6 @@ def _choose(tiff, name):
             f"{name} is a camera's raw file, of which only the {width} x {height} preview can be read: "
             "develop it first, as TIFF or JPEG"
         )
-    if sum(_is_whole(page) for page in pages) > 1:
-        warnings.warn(f"{name} has several pages: the first is used", stacklevel=3)
     return next(filter(_is_whole, everything), everything[0])
 
 
@@ -84,7 +83,8 @@ def _is_whole(page):
 def _pixels(samples, page, photometric, name):
     count = _COLOURS[photometric]
     extras = tuple(int(extra) for extra in page.extrasamples)
-    if samples.shape[-1] < count or samples.shape[-1] > count + max(len(extras), 1):
+    unknown = samples.shape[-1] > count + max(len(extras), 1) or (count == 1 and len(extras) > 1)
+    if samples.shape[-1] < count or unknown:
         raise InputError(f"{name} has {samples.shape[-1]} channels in {photometric}: save it as RGB or grey")
     if not extras and samples.shape[-1] == count + 1:
         extras = (_STRAIGHT,)  # old programs do not declare their alpha channel; Pillow takes it for one, too
