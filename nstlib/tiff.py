@@ -33,6 +33,8 @@ def read_tiff(file, name, max_pixels):
     try:
         tiff = tifffile.TiffFile(file)
         pages = [*tiff.pages]
+        if not pages:
+            raise InputError(f"{name} is damaged or cut off: it has no pages; get the file again")
         page = _choose(pages, name)
         bits, photometric = page.bitspersample, getattr(page.photometric, "name", str(page.photometric))
     except InputError:
