@@ -1,5 +1,6 @@
 """Arrays -> picture files, with a note of the settings that made them."""
 
+import io
 import json
 import warnings
 
@@ -30,30 +31,37 @@ def encode(pixels, path, suffix, settings):
         extra = ["unassalpha"] if pixels.shape[2] == 4 else None
         tifffile.imwrite(path, pixels, photometric="rgb", extrasamples=extra, description=note, compression="zlib")
         return
-    picture = Image.fromarray(pixels)
+    # To memory first: onto a disk that is full, Pillow writes a cut JPEG without an error.
+    file = io.BytesIO()
+    _encode_8_bits(Image.fromarray(pixels), file, suffix, note)
+    path.write_bytes(file.getbuffer())
+
+
+def _encode_8_bits(picture, file, suffix, note):
     if suffix == ".png":
         info = PngInfo()
         info.add_text("nstlib", note)
-        picture.save(path, "PNG", pnginfo=info)
+        picture.save(file, "PNG", pnginfo=info)
         return
     exif = Image.Exif()
     exif[_IMAGE_DESCRIPTION] = note
     if suffix == ".webp":
-        picture.save(path, "WEBP", quality=95, method=4, exif=exif)
+        picture.save(file, "WEBP", quality=95, method=4, exif=exif)
         return
     if len(exif.tobytes()) > _LONGEST_EXIF:
-        warnings.warn("the settings are too long for a JPEG and were left out of it", stacklevel=3)
+        warnings.warn("the settings are too long for a JPEG and were left out of it", stacklevel=4)
         exif = Image.Exif()
-    picture.save(path, "JPEG", quality=95, subsampling=0, exif=exif)
+    picture.save(file, "JPEG", quality=95, subsampling=0, exif=exif)
 
 
 def settings_of(picture):
     """The settings in an opened PIL image that :func:`encode` wrote, or None."""
     try:
         note = picture.info.get("nstlib") or picture.getexif().get(_IMAGE_DESCRIPTION)
-        return json.loads(note)["nstlib"]
+        settings = json.loads(note)["nstlib"]
     except Exception:  # the notes of other programs may be anything, and broken in any way
         return None
+    return settings if isinstance(settings, dict) else None
 
 
 def _plain_values(value):

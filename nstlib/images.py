@@ -216,10 +216,13 @@ def read_settings(path):
 
 def _channels_last(tensor):
     """Array (H, W, C) of a tensor (C, H, W) or (1, C, H, W)."""
-    if tensor.dim() == 4 and tensor.shape[0] == 1:
+    shape = tuple(tensor.shape)
+    if tensor.dim() == 4 and shape[0] == 1:
         tensor = tensor[0]
     if tensor.dim() != 3 or tensor.shape[0] not in (1, 3, 4):
-        raise InputError(f"expected a tensor of shape (3, H, W) or (1, 3, H, W), received {tuple(tensor.shape)}")
+        raise InputError(f"expected a tensor of shape (3, H, W) or (1, 3, H, W), received {shape}")
+    if tensor.is_meta:
+        raise InputError("received a tensor on the meta device, which holds no values")
     tensor = tensor.detach().cpu().permute(1, 2, 0)
     return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
 
