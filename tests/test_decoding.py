@@ -206,6 +206,7 @@ def test_a_pil_picture_is_the_frame_at_which_it_stands(kind):
         chunk(b"eXIf", b"garbage!"),
         chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(3 << 20))),  # more text than Pillow takes
         chunk(b"tEXt", b"Title\0x")[:-1] + b"!",  # a wrong checksum
+        chunk(b"gAMA", struct.pack(">I", 100000))[:-1] + b"!",
     ],
 )
 def test_nothing_beside_the_pixels_refuses_a_picture(odd):
@@ -289,19 +290,19 @@ def test_gamma_of_a_png():
 @pytest.mark.parametrize(
     ("head", "message"),
     [
-        (b"", "is an empty file, not a picture"),
-        (b"\0\0\0\x18ftypisom", "is a video, not a picture: export a frame"),
-        (b"\x1aE\xdf\xa3webm", "is a video, not a picture: export a frame"),
+        (b"", "is not a picture but an empty file"),
+        (b"\0\0\0\x18ftypisom", "is not a picture but a video: export a frame"),
+        (b"\x1aE\xdf\xa3webm", "is not a picture but a video: export a frame"),
         (b"\xff\x0a\0\0", "is a JPEG XL picture: convert it"),
         (b"II*\0\x10\0\0\0CR\2\0", "is a camera's raw file: develop it"),
         (b"FUJIFILMCCD-RAW 0201", "is a camera's raw file: develop it"),
         (b"\0\0\0\x18ftypcrx ", "is a camera's raw file: develop it"),
-        (b"%PDF-1.7", "is a PDF document, not a picture: export its page"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is a PostScript drawing, not a picture"),
-        (b'<?xml version="1.0"?>\n<svg xmlns=', "is an SVG drawing, not a picture"),
-        (b"\n<!DOCTYPE HTML><html>", "is a web page, not a picture"),
+        (b"%PDF-1.7", "is not a picture but a PDF document: export its page"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is not a picture but a PostScript drawing"),
+        (b'<?xml version="1.0"?>\n<svg xmlns=', "is not a picture but an SVG drawing"),
+        (b"\n<!DOCTYPE HTML><html>", "is not a picture but a web page"),
         (b"version https://git-lfs.github.com/spec/v1", "run git lfs pull"),
-        (b"PK\3\4", "is an archive, not a picture: unpack it"),
+        (b"PK\3\4", "is not a picture but an archive: unpack it"),
         (b"II*\0\x08\0\0\0", "is damaged or cut off"),
         (b"GIF89a", "is damaged or cut off"),
         (file_of(PICTURE)[:20], "is damaged or cut off"),
@@ -326,7 +327,7 @@ def test_heic():
         return
     file = io.BytesIO()
     pillow_heif.from_pillow(Image.fromarray(PICTURE)).save(file, quality=100)
-    assert np.abs(loaded(file.getvalue()) - PICTURE / 255).mean() < 0.03
+    assert np.abs(loaded(file.getvalue()) - PICTURE / 255).mean() < 0.06  # HEIC halves the resolution of colour
     with pytest.raises(InputError, match="is damaged or cut off"):
         load_image(file.getvalue()[:500])
 

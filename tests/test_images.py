@@ -341,7 +341,7 @@ def test_settings_of_what_is_no_picture(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         read_settings(tmp_path / "none.png")
     (tmp_path / "page.png").write_text("<html>")
-    with pytest.raises(InputError, match="is a web page"):
+    with pytest.raises(InputError, match="but a web page"):
         read_settings(tmp_path / "page.png")
     save_image(np.zeros((8, 8, 3)), tmp_path / "p.tif", settings={"size": 1})
     (tmp_path / "cut.tif").write_bytes((tmp_path / "p.tif").read_bytes()[:6])

@@ -97,7 +97,7 @@ def test_web_address(picture, file, serve):
 
 def test_web_page_in_place_of_a_picture(serve):
     _, address = serve(b"HTTP/1.0 200 OK\r\n\r\n<!doctype html><html>Sign in</html>")
-    with pytest.raises(InputError, match=r"http://127.* is a web page, not a picture: copy the address"):
+    with pytest.raises(InputError, match=r"http://127.* is not a picture but a web page: copy the address"):
         load_image(address)
 
 
