@@ -22,12 +22,13 @@ def check_destination(path):
     Raises:
         InputError: a folder, a missing or read-only folder around it, or a name the file system does not take.
     """
-    given, path = path, Path(os.path.realpath(Path(path).expanduser()))
-    if path.is_dir():
-        raise InputError(f"cannot write {given}: it is a folder; name a file in it")
-    if not path.parent.is_dir():
-        raise InputError(f"cannot write {given}: the folder {path.parent} does not exist")
+    given = path
     try:
+        path = Path(os.path.realpath(Path(path).expanduser()))
+        if path.is_dir():
+            raise InputError(f"cannot write {shortened(given)}: it is a folder; name a file in it")
+        if not path.parent.is_dir():
+            raise InputError(f"cannot write {shortened(given)}: the folder {shortened(path.parent)} does not exist")
         if path.exists():
             with open(path, "rb+"):
                 pass
@@ -37,8 +38,10 @@ def check_destination(path):
         part = _temporary(path)
         part.touch()
         part.unlink()
-    except OSError as error:
-        raise InputError(f"cannot write {given}: {error.strerror or error}") from None
+    except InputError:
+        raise
+    except (OSError, ValueError, RuntimeError) as error:  # also null bytes, a home folder that is not known
+        raise InputError(f"cannot write {shortened(given)}: {getattr(error, 'strerror', None) or error}") from None
     return path
 
 
@@ -65,6 +68,12 @@ def written_whole(path):
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def shortened(text, longest=100):
+    """``text`` for an error message, without its middle where it is long."""
+    text = str(text)
+    return text if len(text) <= longest else f"{text[: longest - 40]} … {text[-37:]}"
 
 
 def _temporary(path):

@@ -18,6 +18,17 @@ _PALETTES = {
 STYLES = tuple(_PALETTES)
 
 
+def open(address):
+    """The sample of an address such as ``"sample:chelsea"``, of either kind, as a PIL image.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    name = address.rpartition(":")[2].strip().lower()
+    check_choice("sample", name, CONTENTS + STYLES)
+    return content(name) if name in CONTENTS else style(name)
+
+
 def content(name="chelsea"):
     """A photograph from :mod:`skimage.data`, as a PIL image.
 

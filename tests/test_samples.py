@@ -20,7 +20,14 @@ def test_styles_are_full_pictures_and_repeat():
     assert not np.array_equal(picture, np.asarray(samples.style(name, size=128, seed=1)))
 
 
+def test_addresses_of_either_kind():
+    assert samples.open("sample:rocket").size == samples.content("rocket").size
+    assert np.array_equal(samples.open("SAMPLE:Meadow"), samples.style("meadow"))
+
+
 def test_unknown_samples():
+    with pytest.raises(InputError, match="did you mean 'swirls'"):
+        samples.open("sample:swirl")
     with pytest.raises(InputError, match="choose from swirls, embers, meadow"):
         samples.style("monet")
     with pytest.raises(InputError, match="choose from astronaut"):

@@ -1,0 +1,84 @@
+"""What a text stands for: a file, an address, a sample."""
+
+import contextlib
+import http.client
+import io
+import os
+import re
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+from . import samples
+from .errors import InputError
+from .files import shortened
+
+MAX_DOWNLOAD = 512 << 20  # bytes
+
+
+def open_source(source):
+    """The binary file, or the PIL picture of a sample, that a path or an address stands for.
+
+    Args:
+        source: path (``~`` is expanded; blanks and quotes around a text, as file managers copy them, are taken off),
+            or address: ``http:``, ``https:``, ``file:``, ``data:``, or ``sample:`` and the name of a sample.
+            A :class:`pathlib.Path` is always a path, taken to the letter.
+
+    Returns:
+        A seekable binary file or a PIL image, for the caller to close.
+
+    Raises:
+        InputError: there is no such thing, or it cannot be opened.
+    """
+    if not isinstance(source, str):
+        return _open_path(source)
+    text = source.strip()
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        text = text[1:-1].strip()
+    if not text:
+        raise InputError("expected a path or an address as picture, received an empty text")
+    scheme = text.partition(":")[0].lower()
+    if scheme == "sample":
+        return samples.open(text)
+    if scheme in ("http", "https", "data"):
+        return _download(text)
+    if scheme == "file":
+        return _open_path(urllib.request.url2pathname(urllib.parse.urlsplit(text).path))
+    if re.match(r"[a-z][a-z0-9+.-]+://", text, re.IGNORECASE):
+        raise InputError(f"{shortened(text)}: addresses with {scheme}: cannot be read; download the file first")
+    return _open_path(text)
+
+
+def _open_path(path):
+    path = os.fsdecode(path)
+    name = shortened(path)
+    try:
+        found = Path(path).expanduser()
+        if found.is_file():
+            return open(found, "rb")
+        if found.is_dir():
+            raise InputError(f"{name} is a folder, not a picture")
+        if found.exists():
+            raise InputError(f"{name} is a device or pipe, not a picture: pass an open file instead")
+    except InputError:
+        raise
+    except (OSError, ValueError, RuntimeError) as error:  # names too long, rights, null bytes, no home folder
+        raise InputError(f"cannot open {name}: {getattr(error, 'strerror', None) or error}") from None
+    if re.match(r"(https?|file|data|sample):", path, re.IGNORECASE):
+        raise InputError(f"no such file: {name}; an address must be a plain string, not a Path")
+    raise InputError(f"no such file: {name}")
+
+
+def _download(address):
+    # What browsers do with an address before they send it: blanks and letters beyond ASCII are written as %XX.
+    quoted = urllib.parse.quote(address, safe="%/:=&?~#+!$,;'@()*[]")
+    name = shortened(address)
+    try:
+        request = urllib.request.Request(quoted, headers={"User-Agent": "nstlib"})
+        with contextlib.closing(urllib.request.urlopen(request, timeout=30)) as response:
+            content = response.read(MAX_DOWNLOAD + 1)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise InputError(f"could not download {name}: {error or type(error).__name__}") from None
+    if len(content) > MAX_DOWNLOAD:
+        raise InputError(f"{name} is larger than {MAX_DOWNLOAD >> 20} MB; download and shrink it first")
+    return io.BytesIO(content)
