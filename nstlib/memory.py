@@ -180,25 +180,32 @@ def is_out_of_memory(error):
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(text in str(error) for text in texts)
 
 
+def needs(transfer):
+    """Peak memory in bytes of a :class:`~nstlib.transfer.StyleTransfer`, in the iterations or in taking its targets."""
+    s, size = transfer.settings, transfer.sizes[-1]
+    options = {"optimizer": s.optimizer, "content_layers": s.content_layers}
+    iteration = peak_memory(transfer.backbone, size, transfer.plan_at(size), **options)
+    styles = (
+        target_memory(transfer.backbone, style, transfer.plan_for_style(style)) for style in transfer.style_sizes(size)
+    )
+    return max(iteration, *styles)
+
+
 def estimate(transfer):
     """Memory and time that a :class:`~nstlib.transfer.StyleTransfer` will need, without running it.
 
     Time is extrapolated from a few iterations on a picture of at most :data:`PROBE` pixels a side on this device; the
     estimate is as good as the machine is quiet.
     """
-    s, backbone, size = transfer.settings, transfer.backbone, transfer.sizes[-1]
-    options = {"optimizer": s.optimizer, "content_layers": s.content_layers}
-    plan = transfer.plan_at(size)
+    backbone, size = transfer.backbone, transfer.sizes[-1]
     seconds, speeds = 0.0, {}
     longest = min(PROBE, round((PROBE_WORK / backbone.macs_per_pixel) ** 0.5))
     for count, level in zip(transfer.counts, transfer.sizes, strict=True):
         probe = transfer.plan_at(level), tuple(min(side, longest) for side in level)
         if probe not in speeds:
-            speeds[probe] = _seconds_per_pixel(backbone, *probe, s.optimizer)
+            speeds[probe] = _seconds_per_pixel(backbone, *probe, transfer.settings.optimizer)
         seconds += count * level[0] * level[1] * speeds[probe]
-    needs = [peak_memory(backbone, size, plan, **options)]
-    needs += [target_memory(backbone, style, transfer.plan_for_style(style)) for style in transfer.style_sizes(size)]
-    return Estimate(size, plan, max(needs), seconds)
+    return Estimate(size, transfer.plan_at(size), needs(transfer), seconds)
 
 
 def largest_size(backbone, aspect, budget, *, optimizer="Adam", content_layers=("relu4_2",)):

@@ -2,12 +2,25 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
-from nstlib import StyleTransfer, load_backbone
+from nstlib import StyleTransfer, load_backbone, memory
 from nstlib.features import ARCHITECTURES, Backbone
-from nstlib.memory import PLANS, estimate, is_out_of_memory, largest_size, peak_memory, plan_for, tighten
+from nstlib.memory import (
+    PLANS,
+    SAFE_SHARE,
+    estimate,
+    free_memory,
+    is_out_of_memory,
+    largest_size,
+    peak_memory,
+    plan_for,
+    target_memory,
+    tighten,
+)  # fmt: skip
 from nstlib.tiling import FULL, Plan
 
 from conftest import make_picture  # isort: skip
@@ -37,6 +50,78 @@ def test_budget_decides():
     assert plan_for(vgg19(), size, "full") == FULL
     assert plan_for(vgg19(), size, "tiled") == Plan(5, 256)
     assert plan_for(load_backbone("compact"), (64, 64), "auto") == FULL
+
+
+@pytest.fixture
+def machine(monkeypatch, tmp_path):
+    """A machine whose free memory, in bytes, and whose container's files the test decides."""
+    monkeypatch.setattr(memory, "CGROUPS", tmp_path)
+
+    def free(size):
+        monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=size))
+
+    return SimpleNamespace(free=free, files=tmp_path)
+
+
+def test_auto_takes_what_fits_in_the_free_memory(machine):
+    """Half a megapixel and less is untiled where it fits; larger pictures are faster in tiles on a CPU."""
+    net = load_backbone("compact")
+    for size, plans in (((300, 400), PLANS), ((1080, 1920), PLANS[1:])):
+        seen = set()
+        for plan in PLANS:
+            budget = peak_memory(net, size, plan) + 1
+            machine.free(budget / SAFE_SHARE)
+            seen.add(found := plan_for(net, size, "auto"))
+            assert peak_memory(net, size, found) <= budget
+            assert all(peak_memory(net, size, faster) > budget for faster in plans[: plans.index(found)])
+        assert len(seen) >= 3
+    machine.free(1)
+    assert plan_for(net, (1080, 1920), "auto") == PLANS[-1]
+
+
+def test_a_transfer_plans_by_the_memory_that_is_free(machine):
+    machine.free(64 * 2**30)
+    content = make_picture(60, 80)
+    assert next(transfer := StyleTransfer(content, content, backbone="compact", size=80, iterations=2))
+    assert transfer.plan == FULL
+    machine.free(1)
+    transfer = StyleTransfer(content, content, backbone="compact", size=80, iterations=2)
+    assert transfer.plan == PLANS[-1]
+
+
+@pytest.mark.parametrize("version", ["2", "1"])
+def test_free_memory_is_what_the_container_leaves(machine, version):
+    machine.free(10_000)
+    assert free_memory("cpu") == 10_000
+    folder, limit, use = {
+        "2": (".", "memory.max", "memory.current"), "1": ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+    }[version]  # fmt: skip
+    folder = machine.files / folder
+    folder.mkdir(exist_ok=True)
+    (folder / use).write_text("3000\n")
+    (folder / "memory.stat").write_text("anon 1000\ninactive_file 500\nactive_file 7\n")
+    for text, left in (("8000\n", 5500), ("9223372036854771712\n", 10_000), ("max\n", 10_000), ("100\n", 0)):
+        (folder / limit).write_text(text)
+        assert free_memory("cpu") == left
+
+
+def test_free_memory_is_that_of_this_machine():
+    total = psutil.virtual_memory().total
+    assert 0 < free_memory("cpu") < total
+
+
+def test_a_wide_content_does_not_hide_what_its_square_style_takes():
+    """As a panorama of 1536 x 64 with a square style does: the style is 24 times as large."""
+    net = vgg19()
+    options = {"backbone": net, "size": 1536, "iterations": 2, "levels": 1, "memory": "full"}
+    panorama, square = make_picture(64, 1536), make_picture(1536, 1536)
+    needs = memory.needs(StyleTransfer(panorama, square, **options))
+    assert needs == target_memory(net, (1536, 1536), FULL)
+    assert needs > 3 * memory.needs(StyleTransfer(panorama, panorama, **options))
+    budget = peak_memory(net, (64, 1536), FULL, optimizer="LBFGS")
+    transfer = StyleTransfer(panorama, square, **{**options, "memory": budget})
+    assert transfer.plan == FULL
+    assert target_memory(net, (1536, 1536), transfer.plan_for_style((1536, 1536))) <= budget
 
 
 def test_tightening_ends():
@@ -96,9 +181,22 @@ for step in transfer:
 print((high_water() - base) / peak_memory(net, transfer.size, transfer.plan))
 """
 
+MEASURE_TARGETS = (
+    MEASURE[: MEASURE.index("transfer =")]
+    + """
+from nstlib.memory import needs
+style = np.random.default_rng(0).random((960, 960, 3), dtype=np.float32)
+transfer = StyleTransfer(content[:48], style, backbone=net, size=960, iterations=1, levels=1, memory=memory)
+for step in transfer:
+    pass
+print((high_water() - base) / needs(transfer))
+"""
+)
+
 
 @pytest.mark.skipif(sys.platform != "linux", reason="measures memory the way Linux counts it")
 @pytest.mark.parametrize("memory", ["full", "tiled"])
-def test_memory_estimate_is_within_a_quarter_of_the_measurement(memory):
-    done = subprocess.run([sys.executable, "-c", MEASURE, memory], capture_output=True, text=True, check=True)
+@pytest.mark.parametrize("script", [MEASURE, MEASURE_TARGETS], ids=["iteration", "targets"])
+def test_memory_estimate_is_within_a_quarter_of_the_measurement(script, memory):
+    done = subprocess.run([sys.executable, "-c", script, memory], capture_output=True, text=True, check=True)
     assert 0.75 < float(done.stdout) < 1.25
