@@ -94,7 +94,9 @@ def _slider(text, given, offered):
     words = [value for value in offered if isinstance(value, str)]
     numbers = sorted({value for value in (*offered, given) if value is not None and value not in words})
     options = [(f"{value:g}" if isinstance(value, float) else str(value), value) for value in [*words, *numbers]]
-    return widgets.SelectionSlider(options=options, value=words[0] if given is None else given, **labelled(text))
+    slider = widgets.SelectionSlider(options=options, value=words[0] if given is None else given, **labelled(text))
+    slider.add_class("nstlib-slider")
+    return slider
 
 
 def _choice(text, given, names):

@@ -17,6 +17,8 @@ from .drawing import View, explain
 from .picker import Picker
 from .worker import Painting
 
+# The numbers beside these sliders look as if one could type there; what is typed would be shown, but not painted.
+CSS = "<style>.nstlib-slider .widget-readout { pointer-events: none }</style>"
 DOWNLOAD = 24 << 20  # bytes; larger pictures are only written to disk
 
 
@@ -206,7 +208,7 @@ class Studio(widgets.VBox):
         others = [control for control in self.controls.values() if control not in [*live, *of_layers]]
         controls = widgets.VBox(
             [
-                widgets.HTML("<b>At once, also while it paints</b>"), *live, layers,
+                widgets.HTML(f"{CSS}<b>At once, also while it paints</b>"), *live, layers,
                 widgets.HTML("<b>From the next start</b>"), *others,
             ],
             layout=widgets.Layout(width="auto", max_width="100%"),
