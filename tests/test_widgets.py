@@ -374,9 +374,14 @@ def test_start_after_stop_paints_anew(make_studio):
     until(lambda: "iteration" in studio.status)
     GATE.clear()
     studio.stop()
-    studio.controls["iterations"].value = 2
     studio.start()
     GATE.set()
+    until(lambda: len(painting_threads()) == 1)
+    assert studio.buttons["start"].disabled  # the end of the first is not that of the second
+    studio.stop()
+    assert studio.wait(60)
+    studio.controls["iterations"].value = 2
+    studio.start()
     assert studio.wait(60)
     until(lambda: "done after 2" in studio.status)
     assert not painting_threads()

@@ -19,6 +19,9 @@ LIVE = ("content_weight", "style_weight", "tv_weight", "optimizer", "learning_ra
 #: What stands for None among the values of a slider, which cannot have None itself.
 NONE = {"size": "original", "learning_rate": "default"}
 
+# The numbers beside these sliders look as if one could type there; what is typed would be shown, but not painted.
+CSS = "<style>.nstlib-slider .widget-readout { pointer-events: none }</style>"
+
 
 def make_controls(given):
     """The widgets of :class:`~nstlib.settings.Settings`: a dict by the name of the setting or of the style layer.
@@ -48,6 +51,20 @@ def make_controls(given):
     # An explicit rate suits the optimizer it was chosen for.
     controls["optimizer"].observe(lambda _: setattr(controls["learning_rate"], "value", NONE["learning_rate"]), "value")
     return {**controls, **layers}
+
+
+def arrange(controls, layers):
+    """A column of the widgets: those that act at once, the weights of the style ``layers``, and the others."""
+    live = [control for name, control in controls.items() if name in LIVE]
+    of_layers = [controls[layer] for layer in layers]
+    others = [control for name, control in controls.items() if name not in LIVE and name not in layers]
+    accordion = widgets.Accordion([widgets.VBox(of_layers)], selected_index=None)
+    accordion.set_title(0, "Weight of each style layer")
+    at_once = widgets.HTML(f"{CSS}<b>At once, also while it paints</b>")
+    next_start = widgets.HTML("<b>From the next start</b>")
+    return widgets.VBox(
+        [at_once, *live, accordion, next_start, *others], layout=widgets.Layout(width="auto", max_width="100%")
+    )
 
 
 def read_controls(controls, given):

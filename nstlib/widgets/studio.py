@@ -1,6 +1,7 @@
 """The studio: pictures, controls and a painting at work, in one panel."""
 
 import html
+import threading
 import weakref
 from base64 import b64encode
 
@@ -12,13 +13,11 @@ from ..files import check_destination
 from ..images import save_image
 from ..settings import make_settings
 from ..transfer import StyleTransfer
-from .controls import LIVE, as_code, as_keywords, make_controls, read_controls
+from .controls import LIVE, arrange, as_code, as_keywords, make_controls, read_controls
 from .drawing import View, explain
 from .picker import Picker
 from .worker import Painting
 
-# The numbers beside these sliders look as if one could type there; what is typed would be shown, but not painted.
-CSS = "<style>.nstlib-slider .widget-readout { pointer-events: none }</style>"
 DOWNLOAD = 24 << 20  # bytes; larger pictures are only written to disk
 
 
@@ -64,7 +63,7 @@ class Studio(widgets.VBox):
     def __init__(self, content="chelsea", style="swirls", *, preset="default", backbone="compact", **options):
         self._backbone = {} if isinstance(backbone, str) else {"backbone": backbone}
         self._given = make_settings(preset, **options, **({} if self._backbone else {"backbone": backbone}))
-        self.message = ""
+        self.message, self._enabling = "", threading.Lock()
         self.content = Picker("Content", samples.CONTENTS, samples.content, content, self._refresh)
         self.style = Picker("Style", samples.STYLES, samples.style, style, self._refresh)
         self.controls = make_controls(self._given)
@@ -75,7 +74,7 @@ class Studio(widgets.VBox):
         for control in self.controls.values():
             control.observe(self._refresh, "value")
         self._refresh()
-        self._enable(running=False)
+        self._enable()
         self._take_over()
 
     # What can be done, by button or by code
@@ -91,14 +90,14 @@ class Studio(widgets.VBox):
             return
         self._say("")
         self._take_over()
-        self.view.clear()
-        self._enable(running=True)
         self._painting = Painting(
             make=lambda: StyleTransfer(content, style, **{**options, **self._backbone}),
+            begin=self.view.clear,
             live=lambda: {name: value for name, value in as_keywords(self._sound).items() if name in LIVE},
             show=self._show,
             end=self._end,
         )
+        self._enable()
 
     def pause(self):
         """Hold the painting after the iteration at work, or let it go on."""
@@ -187,7 +186,7 @@ class Studio(widgets.VBox):
     def _end(self, problem):
         if problem:
             self._say(problem)
-        self._enable(running=False)
+        self._enable()
 
     # The panel
 
@@ -201,25 +200,17 @@ class Studio(widgets.VBox):
         }
         self.file = widgets.Text("stylized.png", layout=widgets.Layout(width="9.5em"))
         self._message, self._code = widgets.HTML(), widgets.HTML()
-        of_layers = [self.controls[layer] for layer in self._given.style_layers]
-        layers = widgets.Accordion([widgets.VBox(of_layers)], selected_index=None)
-        layers.set_title(0, "Weight of each style layer")
-        live = [control for name, control in self.controls.items() if name in LIVE]
-        others = [control for control in self.controls.values() if control not in [*live, *of_layers]]
-        controls = widgets.VBox(
-            [
-                widgets.HTML(f"{CSS}<b>At once, also while it paints</b>"), *live, layers,
-                widgets.HTML("<b>From the next start</b>"), *others,
-            ],
-            layout=widgets.Layout(width="auto", max_width="100%"),
-        )  # fmt: skip
         buttons = widgets.HBox([*self.buttons.values(), self.file], layout=row)
         right = widgets.VBox(
             [buttons, self._message, self.view],
             layout=widgets.Layout(flex="1 1 20em", max_width="46em", min_width="16em", padding="0 0 0 1em"),
         )
         pickers = widgets.HBox([self.content, self.style], layout=row)
-        return [pickers, widgets.HBox([controls, right], layout=row), self._code]
+        return [
+            pickers,
+            widgets.HBox([arrange(self.controls, self._given.style_layers), right], layout=row),
+            self._code,
+        ]
 
     def _refresh(self, _=None):
         """Take over what the panel says now, or say why it cannot be painted; what is at work then keeps the last."""
@@ -240,10 +231,12 @@ class Studio(widgets.VBox):
         text = html.escape(self.message) + link
         self._message.value = f'<span style="color:#c62828">{text}</span>' if error and text else text
 
-    def _enable(self, running):
-        self.buttons["start"].disabled = running
-        self.buttons["pause"].disabled = self.buttons["stop"].disabled = not running
-        self.buttons["pause"].description = "Pause"
+    def _enable(self):
+        with self._enabling:  # a painting may end while the next one is begun
+            running = self._painting is not None and self._painting.at_work
+            self.buttons["start"].disabled = running
+            self.buttons["pause"].disabled = self.buttons["stop"].disabled = not running
+            self.buttons["pause"].description = "Pause"
 
     def _take_over(self):
         """From now on this is the studio that may paint."""

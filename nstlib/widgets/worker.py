@@ -51,6 +51,7 @@ class Painting:
 
     Args:
         make: returns the :class:`~nstlib.transfer.StyleTransfer`; called in the thread.
+        begin: called when its turn has come.
         live: returns ``{name: value}`` of the settings to take over before each iteration.
         show: called with each :class:`Snapshot`, now and then, at a pause and at the end.
         end: called with what went wrong, a text, or None, once the painting is over.
@@ -59,9 +60,9 @@ class Painting:
         transfer: the transfer; None before it is made and after :meth:`release`.
     """
 
-    def __init__(self, make, live, show, end):
+    def __init__(self, make, begin, live, show, end):
         self.transfer = None
-        self._make, self._live, self._show, self._end = make, live, show, end
+        self._make, self._begin, self._live, self._show, self._end = make, begin, live, show, end
         self._go, self._stop, self._released = threading.Event(), threading.Event(), False
         self._go.set()
         self._thread = threading.Thread(target=self._run, daemon=True, name="nstlib")
@@ -75,7 +76,7 @@ class Painting:
     @property
     def at_work(self):
         """Whether it goes on, or would without a pause: neither over nor asked to stop."""
-        return self._thread.is_alive() and not self._stop.is_set()
+        return not self._stop.is_set()
 
     def pause(self):
         """Hold after this iteration."""
@@ -115,11 +116,13 @@ class Painting:
         except Exception as error:  # whatever it is, it belongs in front of the user, not in a lost thread's log
             problem = explain(error)
         finally:
+            self._stop.set()
             if self._released:
                 self.transfer = None
             self._end(problem)
 
     def _paint(self):
+        self._begin()
         clock = _Clock()
         transfer = self.transfer = self._make()
         next_look, step = 0.0, None
