@@ -54,10 +54,12 @@ def studio(make_studio):
 
 
 class Slow(Backbone):
-    """Every pass through the network waits for GATE."""
+    """Every pass through the network waits for GATE, and says so in HELD."""
 
     def run(self, *args, **options):
-        GATE.wait(60)
+        if not GATE.is_set():
+            HELD.set()
+            GATE.wait(60)
         return super().run(*args, **options)
 
 
@@ -71,8 +73,15 @@ class Faulty(Backbone):
         return super().run(self.fault(x) if self.passes > 12 else x, *args, **options)
 
 
-GATE = threading.Event()
+GATE, HELD = threading.Event(), threading.Event()
 GATE.set()
+
+
+def hold():
+    """Begin an iteration that does not end."""
+    HELD.clear()
+    GATE.clear()
+    assert HELD.wait(60)
 
 
 def net_of(kind):
@@ -317,8 +326,8 @@ def test_nothing_waits_for_a_long_iteration(make_studio, tmp_path):
     until(lambda: "iteration" in studio.status)
     studio.pause()
     until(lambda: studio.status.startswith("paused"))
-    GATE.clear()
     studio.pause()
+    hold()
     studio.file.value = str(tmp_path / "so far.png")
     began = time.monotonic()
     picture = studio.picture
@@ -338,7 +347,7 @@ def test_a_new_studio_stops_the_one_before_and_waits_for_its_end(make_studio):
     old = make_studio(iterations=LONG, backbone=net_of(Slow))
     old.start()
     until(lambda: "iteration" in old.status)
-    GATE.clear()
+    hold()
     new = make_studio(iterations=2, backbone=NET)
     new.start()
     assert not new.wait(0.5)
@@ -359,7 +368,7 @@ def test_a_painting_that_waits_for_its_turn_can_be_stopped(make_studio):
     old = make_studio(iterations=LONG, backbone=net_of(Slow))
     old.start()
     until(lambda: "iteration" in old.status)
-    GATE.clear()
+    hold()
     new = make_studio(backbone=NET)
     new.start()
     new.stop()
@@ -372,7 +381,7 @@ def test_start_after_stop_paints_anew(make_studio):
     studio = make_studio(iterations=LONG, backbone=net_of(Slow))
     studio.start()
     until(lambda: "iteration" in studio.status)
-    GATE.clear()
+    hold()
     studio.stop()
     studio.start()
     GATE.set()
