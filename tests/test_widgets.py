@@ -496,6 +496,7 @@ def test_errors_of_the_thread_are_shown(studio):
     studio.start()
     assert studio.wait(60)
     assert "use a larger size" in studio.message
+    assert "InputError" not in studio.message  # the text says it all
     assert not studio.buttons["start"].disabled
 
 

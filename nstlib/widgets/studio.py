@@ -38,7 +38,6 @@ class Studio(widgets.VBox):
         buttons: the buttons, by ``"start"``, ``"pause"``, ``"stop"``, ``"save"``.
         file: the text field with the name of the file to save.
         view: the :class:`~nstlib.widgets.drawing.View`.
-        status: the line about the progress, text.
         message: what was last said to the user, text; mostly an error, or empty.
 
     Raises:
@@ -169,6 +168,7 @@ class Studio(widgets.VBox):
 
     @property
     def status(self):
+        """The line about the progress, text."""
         return self.view.status.value
 
     @property
