@@ -91,13 +91,27 @@ def test_studio(page, tmp_path):
         return page.locator("button.jupyter-button").filter(has_text=name)
 
     def control(name):
-        return page.locator(".jupyter-widgets.widget-inline-hbox").filter(has_text=name)
+        return page.locator(".widget-inline-hbox").filter(has_text=name)
 
     def number(name, value):
         readout = control(name).locator(".widget-readout")
         readout.click()
         readout.fill(str(value))
         readout.press("Enter")
+
+    def slide(name, key, until):
+        handle = control(name).locator(".noUi-handle")
+        handle.focus()
+        for _ in range(100):
+            if control(name).locator(".widget-readout").inner_text() == until:
+                return
+            handle.press(key)
+        raise AssertionError(f"{name} cannot be moved to {until}")
+
+    def enter(path):
+        field = page.get_by_placeholder("URL or path").first
+        field.fill(str(path))
+        field.press("Enter")
 
     def status(pattern):
         line = page.locator(".jupyter-widgets.widget-html").filter(has_text=re.compile(pattern)).first
@@ -113,7 +127,7 @@ def test_studio(page, tmp_path):
     page.get_by_text("Run All Cells", exact=True).click()
     start = button("Start")
     start.scroll_into_view_if_needed()
-    number("size", 128)
+    slide("size", "ArrowRight", "128")
     number("iterations", 1000)
     start.click()
 
@@ -159,6 +173,21 @@ def test_studio(page, tmp_path):
         button("Upload").first.click()
     chooser.value.set_files(broken)
     status("broken.png.*not a picture")
+
+    # A path acts each time it is entered; the field is free for the next.
+    late = tmp_path / "late.png"
+    enter(late)
+    status("no such file.*late.png")
+    expect(page.get_by_placeholder("URL or path").first).to_have_value("")
+    shutil.copy(tmp_path / "stylized.png", late)
+    enter(late)
+    expect(page.locator("pre").filter(has_text="late.png")).to_be_visible()
+    expect(page.locator(".jupyter-widgets.widget-html").filter(has_text="no such file")).to_have_count(0)
+    slide("smooth γ", "ArrowLeft", "0")
+    expect(page.locator("pre").filter(has_text="tv_weight=0,")).to_be_visible()
+    slide("size", "Home", "original")
+    expect(page.locator("pre").filter(has_text="size=None")).to_be_visible()
+    slide("size", "ArrowRight", "64")
 
     # Nothing is wider than the window, nothing is stretched or clipped.
     for width in (1500, 800):

@@ -1,55 +1,110 @@
 """The studio without a browser: what its controls do to the transfer, and what it shows."""
 
+import datetime
+import gc
+import html
 import io
-import os
-import subprocess
-import sys
 import threading
-from pathlib import Path
+import time
+import weakref
+from types import SimpleNamespace
 
 import ipywidgets
 import numpy as np
 import pytest
-from conftest import make_picture
+import torch
+from conftest import make_net, make_picture
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 import nstlib
-from nstlib import InputError
+from nstlib import Backbone, InputError
+from nstlib.optimizers import OPTIMIZERS
+from nstlib.settings import Settings, make_settings
 from nstlib.widgets import Studio
 
 LONG = 100_000  # iterations that no test waits for
+CONTENT, STYLE = make_picture(48, 64, 1), make_picture(48, 64, 2)
+NET = make_net()
+
+# ipywidgets 7 in a newer notebook server.
+pytestmark = pytest.mark.filterwarnings("ignore:The `ipykernel.comm.Comm` class has been deprecated")
 
 
 @pytest.fixture
-def studio():
-    studio = Studio(make_picture(48, 64, 1), make_picture(48, 64, 2), size=64, iterations=6, levels=1)
-    yield studio
-    studio.close()
-    assert not [thread for thread in threading.enumerate() if thread.name == "nstlib"]
+def make_studio():
+    """Studios of small pictures that are closed at the end, with all their threads."""
+    studios = []
+
+    def make(content=CONTENT, style=STYLE, **options):
+        studios.append(Studio(content, style, **{"size": 64, "levels": 1, "iterations": 6, **options}))
+        return studios[-1]
+
+    yield make
+    GATE.set()
+    for studio in studios:
+        studio.close()
+    assert not painting_threads()
 
 
-def long_studio():
-    return Studio(make_picture(48, 64, 1), make_picture(48, 64, 2), size=64, levels=1, iterations=LONG)
+@pytest.fixture
+def studio(make_studio):
+    return make_studio()
 
 
-def once(widget, holds):
-    """Wait until ``holds(value)`` for the value of a widget that a thread changes."""
-    there = threading.Event()
+class Slow(Backbone):
+    """Every pass through the network waits for GATE, and says so in HELD."""
 
-    def look(change):
-        if holds(change["new"]):
-            there.set()
-
-    widget.observe(look, "value")
-    if holds(widget.value):
-        there.set()
-    assert there.wait(60), f"{widget.value!r} is not what was waited for"
-    widget.unobserve(look, "value")
+    def run(self, *args, **options):
+        if not GATE.is_set():
+            HELD.set()
+            GATE.wait(60)
+        return super().run(*args, **options)
 
 
-def iteration_of(studio):
-    once(studio._status, lambda text: "iteration" in text)
-    return studio.transfer.iteration
+class Faulty(Backbone):
+    """The twelfth pass through the network goes wrong."""
+
+    passes, fault = 0, None
+
+    def run(self, x, *args, **options):
+        self.passes += 1
+        return super().run(self.fault(x) if self.passes > 12 else x, *args, **options)
+
+
+GATE, HELD = threading.Event(), threading.Event()
+GATE.set()
+
+
+def hold():
+    """Begin an iteration that does not end."""
+    HELD.clear()
+    GATE.clear()
+    assert HELD.wait(60)
+
+
+def net_of(kind):
+    net = kind(((4, 5), (6, 7), (8, 8, 9, 9), (10,) * 4, (11,)), deepest="relu5_1").requires_grad_(False)
+    net.load_state_dict(NET.state_dict())
+    return net
+
+
+def painting_threads():
+    return [thread for thread in threading.enumerate() if thread.name == "nstlib"]
+
+
+def until(holds):
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.01)
+
+
+def shown(widget):
+    """All the text that a panel shows, as HTML."""
+    own = widget.value if isinstance(widget, ipywidgets.HTML) else ""
+    return own + "".join(shown(child) for child in getattr(widget, "children", ()))
 
 
 def png(array):
@@ -58,156 +113,131 @@ def png(array):
     return buffer.getvalue()
 
 
+def upload(picker, name, data):
+    """What a front end does with a file, by the protocol of the ipywidgets at hand."""
+    file = {"name": name, "type": "image/png", "size": len(data), "content": memoryview(data)}
+    file["last_modified"] = datetime.datetime.now()
+    seven = ipywidgets.__version__.startswith("7")
+    picker.upload.set_trait("value", {name: {"metadata": file, "content": data}} if seven else (file,))
+
+
+# What it paints
+
+
 def test_paints_in_the_background_what_stylize_paints(studio):
-    before = studio._view.value
+    before = studio.view.picture.value
     studio.start()
-    assert studio._start.disabled
+    assert studio.buttons["start"].disabled
     assert studio.wait(60)
     expected = nstlib.stylize(
-        make_picture(48, 64, 1), make_picture(48, 64, 2), size=64, iterations=6, levels=1, backbone="compact",
-        progress=False,
+        CONTENT, STYLE, size=64, iterations=6, levels=1, backbone="compact", progress=False
     )  # fmt: skip
     np.testing.assert_array_equal(studio.picture, expected)
-    assert studio._view.value != before
-    assert studio._view.value[:2] == b"\xff\xd8"
-    assert "done after 6 iterations" in studio._status.value
-    assert studio._bar.value == 1
-    assert not studio._start.disabled
-    assert studio._message.value == ""
+    assert studio.view.picture.value != before
+    assert studio.view.picture.value[:2] == b"\xff\xd8"
+    assert "done after 6 iterations" in studio.status
+    assert studio.view.progress.value == 1
+    assert not studio.buttons["start"].disabled
+    assert studio.message == ""
 
 
-def test_sliders_steer_the_running_transfer():
-    studio = long_studio()
-    studio.start()
-    iteration_of(studio)
-    controls = studio._controls
-    controls["style_weight"].value = 300
-    controls["optimizer"].value = "Adam"
-    controls["learning_rate"].value = 0.005
-    studio._layers["relu5_1"].value = 0
-    seen = studio.transfer.iteration
-    once(studio._status, lambda _: studio.transfer.iteration > seen + 3)
-    settings = studio.transfer.settings
-    assert (settings.style_weight, settings.optimizer, settings.learning_rate) == (300, "Adam", 0.005)
-    assert settings.style_layers["relu5_1"] == 0
-    for slider in studio._layers.values():  # no style at all is no setting: the last sensible one stays
-        slider.value = 0
-    seen = studio.transfer.iteration
-    once(studio._status, lambda _: studio.transfer.iteration > seen + 3)
-    assert sum(settings.style_layers.values()) > 0
-    studio.stop()
-    assert "stopped after" in studio._status.value
-    assert studio._message.value == ""
+weights = st.one_of(st.just(0), st.floats(1e-9, 1e9), st.integers(1, 10**6))
+options_given = st.fixed_dictionaries(
+    {},
+    optional={
+        "preset": st.sampled_from(["default", "gatys2016"]),
+        "content_weight": weights,
+        "style_weight": weights,
+        "tv_weight": weights,
+        "learning_rate": st.one_of(st.none(), st.sampled_from([0.03, 1.0]), st.floats(1e-9, 1e3)),
+        "size": st.one_of(st.none(), st.integers(1, 10**5)),
+        "iterations": st.integers(1, 10**5),
+        "style_scale": st.floats(1e-3, 100),
+        "color_strength": st.floats(0, 1),
+        "style_layers": st.dictionaries(
+            st.sampled_from(["relu1_1", "relu4_1", "conv3_2"]), st.floats(1e-6, 1e6), min_size=1
+        ),
+        "optimizer": st.sampled_from(list(OPTIMIZERS)),
+        "init": st.sampled_from(["content", "noise", "somewhere.png"]),
+        "color": st.sampled_from(["style", "luminance"]),
+        "backbone": st.sampled_from(["auto", "vgg16"]),
+        "levels": st.integers(1, 5),
+        "seed": st.integers(0, 99),
+    },
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(options_given)
+def test_what_is_given_is_what_is_painted(options):
+    def read(content, style, **options):
+        return make_settings(**options)
+
+    studio = Studio(CONTENT, STYLE, **options)
+    assert studio.settings == make_settings(**{"backbone": "compact", **options})
+    told = eval(studio.code, {"nstlib": SimpleNamespace(stylize=read), "content": CONTENT, "style": STYLE})
+    assert told == studio.settings
     studio.close()
 
 
-def test_another_optimizer_brings_its_learning_rate(studio):
-    studio._controls["optimizer"].value = "SGD"
-    assert studio._controls["learning_rate"].value == pytest.approx(1e-4)
-    assert "learning_rate" not in studio.code
-    assert "optimizer='SGD'" in studio.code
+def test_moving_one_control_leaves_all_others_exact(studio, make_studio):
+    given = {"tv_weight": 0, "style_weight": 123456.789012345, "size": None, "style_scale": 0.123456789}
+    studio = make_studio(preset="gatys2016", **given)
+    studio.controls["content_weight"].value = 2
+    studio.controls["relu2_1"].value = 0
+    layers = {**dict.fromkeys(["relu1_1", "relu3_1", "relu4_1", "relu5_1"], 0.2), "relu2_1": 0}
+    expected = {**given, "content_weight": 2, "style_layers": layers, "levels": 1, "iterations": 6}
+    assert studio.settings == make_settings("gatys2016", backbone="compact", **expected)
 
 
-def test_pause_and_resume():
-    studio = long_studio()
+def test_zero_and_the_original_size_can_be_chosen(studio):
+    studio.controls["tv_weight"].value = 0
+    studio.controls["size"].value = "original"
+    assert (studio.settings.tv_weight, studio.settings.size) == (0, None)
+    assert "size=None" in studio.code
+    assert "tv_weight=0" in studio.code
+
+
+def test_transparency_is_painted_too(make_studio):
+    cut_out = np.dstack([CONTENT, np.full((48, 64), 128, np.uint8)])
+    cut_out[:, :20, 3] = 0
+    studio = make_studio(Image.fromarray(cut_out), iterations=2)
+    assert studio.content.picture.shape == (48, 64, 4)
     studio.start()
-    iteration_of(studio)
-    studio.pause()
-    once(studio._status, lambda text: text.startswith("paused"))
-    assert studio._pause.description == "Resume"
-    held = studio.transfer.iteration
-    assert not studio.wait(0.2)  # alive, and does nothing
-    assert studio.transfer.iteration == held
-    studio.pause()
-    once(studio._status, lambda _: studio.transfer.iteration > held)
-    studio.pause()  # stopping works from a pause too
-    studio.stop()
-    picture = studio.picture
-    assert picture.size == (64, 48)
-    studio.start()  # and starting again begins anew
-    once(studio._status, lambda text: text.startswith("iteration"))
-    studio.close()
-    assert not [thread for thread in threading.enumerate() if thread.name == "nstlib"]
+    assert studio.wait(60)
+    expected = nstlib.stylize(
+        cut_out, STYLE, size=64, iterations=2, levels=1, backbone="compact", progress=False
+    )  # fmt: skip
+    assert studio.picture.mode == "RGBA"
+    np.testing.assert_array_equal(studio.picture, expected)
+    preview = np.asarray(Image.open(io.BytesIO(studio.view.picture.value)))
+    assert preview[:, :12].min() > 240  # what cannot be seen is shown as white
 
 
-def test_a_new_studio_stops_the_one_before():
-    old = long_studio()
-    old.start()
-    iteration_of(old)
-    new = Studio(size=64, iterations=2)
-    assert old.wait(0)
-    new.close()
-    old.close()
+@pytest.mark.parametrize("kind", [np.asarray, Image.fromarray, png, lambda a: torch.from_numpy(a).permute(2, 0, 1)])
+def test_pictures_given_in_code_are_named(make_studio, kind):
+    studio = make_studio(kind(CONTENT), kind(STYLE), init=kind(STYLE), backbone=NET, iterations=2)
+    assert studio.code == (
+        "nstlib.stylize(content, style, size=64, iterations=2, levels=1, init=init, backbone=backbone)"
+    )
+    names = {"content": kind(CONTENT), "style": kind(STYLE), "init": kind(STYLE), "backbone": NET, "nstlib": nstlib}
+    told = eval(studio.code, names)
+    studio.start()
+    assert studio.wait(60), studio.message
+    np.testing.assert_array_equal(studio.picture, told)
 
 
 def test_code_is_what_the_panel_paints(studio):
-    studio._controls["style_weight"].value = 12.3456
-    studio._layers["relu1_1"].value = 0.5
-    studio._controls["color"].value = "luminance"
-    studio._content._sample.value = "astronaut"
-    code = studio.code
-    assert code in __import__("html").unescape(studio._code.value)
-    assert "nstlib.samples.content('astronaut'), style, size=64" in code
-    style = make_picture(48, 64, 2)
-    told = eval(code, {"nstlib": nstlib, "style": style})
+    studio.controls["style_weight"].value = 12
+    studio.controls["relu1_1"].value = 0.5
+    studio.controls["color"].value = "luminance"
+    studio.content.sample.value = "astronaut"
+    assert studio.code in html.unescape(shown(studio))
+    assert "nstlib.samples.content('astronaut'), style, size=64, style_weight=12.0" in studio.code
+    told = eval(studio.code, {"nstlib": nstlib, "style": STYLE})
     studio.start()
     assert studio.wait(60)
     np.testing.assert_array_equal(told, studio.picture)
-
-
-@pytest.mark.parametrize("version", [7, 8])
-def test_upload(studio, version):
-    def upload(name, data):
-        file = {"name": name, "type": "image/png", "size": len(data), "content": memoryview(data)}
-        value = (file,) if version == 8 else {name: {"metadata": file, "content": data}}
-        button = studio._style._slot.children[0]
-        studio._style._uploaded({"new": value})
-        assert studio._style._slot.children[0] is not button or "broken" in name
-
-    upload("dots.png", png(make_picture(30, 20, 5)))
-    assert studio._style.picture.shape == (1, 3, 30, 20)
-    assert "'dots.png'" in studio.code
-    upload("broken.png", b"<html>not found</html>")
-    assert "broken.png" in studio._message.value
-    assert "not a picture" in studio._message.value
-    assert studio._style.picture.shape == (1, 3, 30, 20)  # the good one stays
-    studio._style._uploaded({"new": () if version == 8 else {}})
-
-
-def test_path_and_messages(studio, tmp_path):
-    studio._content._path.value = str(tmp_path / "none.png")
-    assert "no such file" in studio._message.value
-    (tmp_path / "<b>.png").write_bytes(png(make_picture(40, 40)))
-    studio._content._path.value = str(tmp_path / "<b>.png")
-    assert studio._message.value == ""
-    assert studio._content.picture.shape == (1, 3, 40, 40)
-    assert "<b>.png" not in studio._code.value  # names are escaped
-    studio._style._tensor = None
-    studio.start()
-    assert "choose a content and a style picture" in studio._message.value
-
-
-def test_errors_of_the_thread_are_shown(studio):
-    studio._content._take(make_picture(8, 400))
-    studio.start()
-    assert studio.wait(60)
-    assert "use a larger size" in studio._message.value
-    assert not studio._start.disabled
-
-
-def test_save(studio, tmp_path):
-    studio.save()
-    assert "no picture yet" in studio._message.value
-    studio.start()
-    studio.wait(60)
-    studio._file.value = str(tmp_path / "out.png")
-    studio.save()
-    assert 'download="out.png"' in studio._message.value
-    np.testing.assert_array_equal(Image.open(tmp_path / "out.png"), studio.picture)
-    assert nstlib.read_settings(tmp_path / "out.png")["size"] == 64
-    studio._file.value = str(tmp_path / "out.doc")
-    studio.save()
-    assert "choose one of the suffixes" in studio._message.value
 
 
 def test_wrong_settings_are_refused():
@@ -215,16 +245,302 @@ def test_wrong_settings_are_refused():
         Studio(sise=3)
 
 
-@pytest.mark.skipif(ipywidgets.__version__.startswith("7"), reason="this is that run")
-def test_studio_with_colabs_ipywidgets(tmp_path):
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(tmp_path)]
-    pip += ["ipywidgets==7.7.1", "ipython_genutils"]
-    if subprocess.run(pip, capture_output=True).returncode:
-        pytest.skip("ipywidgets 7.7.1 cannot be fetched here")
-    path = os.pathsep.join([str(tmp_path), str(Path(nstlib.__file__).parents[1])])
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "pytest", "-qrs", "-p", "no:cacheprovider", "-W", "ignore", __file__],
-        env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-3000:]
-    assert "this is that run" in done.stdout
+# While it paints
+
+
+def test_sliders_steer_the_running_transfer(make_studio):
+    studio = make_studio(iterations=LONG, backbone=NET)
+    studio.start()
+    until(lambda: "iteration" in studio.status)
+    studio.controls["style_weight"].value = 300
+    studio.controls["optimizer"].value = "Adam"
+    studio.controls["learning_rate"].value = 0.005
+    studio.controls["relu5_1"].value = 0
+
+    def some_iterations_later():
+        seen = studio.transfer.iteration
+        until(lambda: studio.transfer.iteration > seen + 3)
+        return studio.transfer.settings
+
+    now = some_iterations_later()
+    assert (now.style_weight, now.optimizer, now.learning_rate) == (300, "Adam", 0.005)
+    assert now.style_layers["relu5_1"] == 0
+    layers = list(Settings().style_layers)
+    for layer in layers:  # no style at all is no setting: it is said, and the last sensible one stays
+        studio.controls[layer].value = 0
+    assert "style_layers needs at least one layer" in studio.message
+    assert sum(some_iterations_later().style_layers.values()) > 0
+    studio.controls["relu3_1"].value = 0.5
+    assert studio.message == ""
+    assert some_iterations_later().style_layers == {**dict.fromkeys(layers, 0), "relu3_1": 0.5}
+    studio.stop()
+    assert studio.wait(60)
+    assert "stopped after" in studio.status
+    assert studio.message == ""
+
+
+def test_contradicting_controls_are_not_painted(make_studio):
+    studio = make_studio(normalized=False)
+    studio.controls["style_loss"].value = "wasserstein"
+    assert "normalized=False" in studio.message
+    studio.start()
+    assert "normalized=False" in studio.message
+    assert not painting_threads()
+
+
+def test_another_optimizer_brings_its_learning_rate(studio):
+    studio.controls["learning_rate"].value = 2
+    assert studio.settings.learning_rate == 2
+    studio.controls["optimizer"].value = "SGD"
+    assert studio.settings.learning_rate is None
+    assert "optimizer='SGD'" in studio.code
+
+
+def test_pause_and_resume(make_studio):
+    studio = make_studio(iterations=LONG, backbone=NET)
+    studio.pause()  # nothing to hold yet
+    assert studio.buttons["pause"].description == "Pause"
+    studio.start()
+    until(lambda: "iteration" in studio.status)
+    studio.buttons["pause"].click()
+    until(lambda: studio.status.startswith("paused"))
+    assert studio.buttons["pause"].description == "Resume"
+    held = studio.transfer.iteration
+    np.testing.assert_array_equal(studio.picture, studio.transfer.picture)
+    assert not studio.wait(0.2)  # alive, and does nothing
+    assert studio.transfer.iteration == held
+    studio.pause()
+    until(lambda: studio.transfer.iteration > held)
+    studio.pause()  # stopping works from a pause too
+    studio.stop()
+    assert studio.wait(60)
+    assert studio.picture.size == (64, 48)
+    assert studio.buttons["pause"].description == "Pause"
+    studio.start()  # and starting again begins anew
+    until(lambda: studio.status.startswith("iteration"))
+
+
+def test_nothing_waits_for_a_long_iteration(make_studio, tmp_path):
+    studio = make_studio(iterations=LONG, backbone=net_of(Slow))
+    studio.start()
+    until(lambda: "iteration" in studio.status)
+    studio.pause()
+    until(lambda: studio.status.startswith("paused"))
+    studio.pause()
+    hold()
+    studio.file.value = str(tmp_path / "so far.png")
+    began = time.monotonic()
+    picture = studio.picture
+    studio.save()
+    studio.stop()
+    assert time.monotonic() - began < 10  # the iteration lasts a minute
+    assert "saved as" in studio.message
+    np.testing.assert_array_equal(Image.open(tmp_path / "so far.png"), picture)
+    assert not studio.wait(0.2)
+    assert studio.buttons["stop"].disabled
+    GATE.set()
+    assert studio.wait(60)
+    assert "stopped after" in studio.status
+
+
+def test_a_new_studio_stops_the_one_before_and_waits_for_its_end(make_studio):
+    old = make_studio(iterations=LONG, backbone=net_of(Slow))
+    old.start()
+    until(lambda: "iteration" in old.status)
+    hold()
+    new = make_studio(iterations=2, backbone=NET)
+    new.start()
+    assert not new.wait(0.5)
+    assert not old.wait(0)
+    assert new.transfer is None  # its turn has not come
+    GATE.set()
+    assert new.wait(60)
+    assert old.wait(0)
+    assert "done after 2" in new.status
+    assert "stopped after" in old.status
+    assert old.picture.size == (64, 48)
+    assert old.transfer is None
+    old.start()  # whichever is started last has its turn
+    assert new.transfer is None
+
+
+def test_a_painting_that_waits_for_its_turn_can_be_stopped(make_studio):
+    old = make_studio(iterations=LONG, backbone=net_of(Slow))
+    old.start()
+    until(lambda: "iteration" in old.status)
+    hold()
+    new = make_studio(backbone=NET)
+    new.start()
+    new.stop()
+    assert new.wait(30)
+    assert new.picture is None
+    assert not new.buttons["start"].disabled
+
+
+def test_start_after_stop_paints_anew(make_studio):
+    studio = make_studio(iterations=LONG, backbone=net_of(Slow))
+    studio.start()
+    until(lambda: "iteration" in studio.status)
+    hold()
+    studio.stop()
+    studio.start()
+    GATE.set()
+    until(lambda: len(painting_threads()) == 1)
+    assert studio.buttons["start"].disabled  # the end of the first is not that of the second
+    studio.stop()
+    assert studio.wait(60)
+    studio.controls["iterations"].value = 2
+    studio.start()
+    assert studio.wait(60)
+    until(lambda: "done after 2" in studio.status)
+    assert not painting_threads()
+    assert not studio.buttons["start"].disabled
+
+
+def test_close_lets_go_of_everything():
+    studio = Studio(CONTENT, STYLE, size=64, iterations=LONG, backbone=NET)
+    studio.start()
+    until(lambda: "iteration" in studio.status)
+    transfer = weakref.ref(studio.transfer)
+    studio.close()
+    assert not painting_threads()
+    gc.collect()
+    assert transfer() is None
+    assert studio.picture.size == (64, 48)
+    panel, studio = weakref.ref(studio), None
+    gc.collect()
+    assert panel() is None
+
+
+# Choosing pictures
+
+
+def test_upload(studio):
+    button = studio.style.upload
+    upload(studio.style, "dots.png", png(make_picture(30, 20, 5)))
+    assert studio.style.picture.shape == (30, 20, 3)
+    assert "'dots.png'" in studio.code
+    assert studio.style.upload is not button
+    upload(studio.style, "broken.png", b"<html>not found</html>")
+    assert "broken.png" in studio.message
+    assert "not a picture" in studio.message
+
+
+def test_a_failed_choice_is_not_painted_over(studio, tmp_path):
+    studio.content.path.value = str(tmp_path / "none.png")
+    assert "no such file" in studio.message
+    assert studio.content.source == str(tmp_path / "none.png")
+    assert "none.png" in studio.code
+    studio.controls["tv_weight"].value = 0
+    assert "no such file" in studio.message  # still
+    studio.start()
+    assert "no such file" in studio.message
+    assert not painting_threads()
+    with pytest.raises(InputError, match="no such file"):
+        _ = studio.content.picture
+    studio.content.sample.value = "rocket"
+    assert studio.message == ""
+    assert studio.content.picture.shape[2] == 3
+
+
+def test_fields_act_every_time(studio, tmp_path):
+    path = tmp_path / "a.png"
+
+    def enter():
+        studio.content.path.value = str(path)
+        return studio.content.source
+
+    enter()
+    assert studio.content.error
+    path.write_bytes(png(make_picture(40, 40)))  # it appears
+    assert enter() == str(path)
+    assert studio.content.picture.shape == (40, 40, 3)
+    path.write_bytes(png(make_picture(50, 40)))  # it changes
+    enter()
+    assert studio.content.picture.shape == (50, 40, 3)
+    studio.content.sample.value = "rocket"
+    assert studio.content.source == "rocket"
+    assert enter() == str(path)
+    assert studio.content.sample.value == ""
+    studio.content.sample.value = "rocket"
+    assert studio.content.source == "rocket"
+    assert studio.content.path.value == ""
+    assert "nstlib.samples.content('rocket')" in studio.code
+
+
+def test_what_has_been_taken_is_said(studio, tmp_path):
+    (tmp_path / "<b>.png").write_bytes(png(make_picture(40, 40)))
+    studio.content.choose(tmp_path / "<b>.png")
+    assert studio.message == ""
+    assert "<b>.png" not in shown(studio)  # names are escaped
+    assert "&lt;b&gt;.png" in shown(studio.content)
+    studio.content.choose("coffee")
+    assert studio.content.sample.value == "coffee"
+    assert "coffee" in shown(studio.content)
+
+
+@pytest.mark.parametrize("source", [3, ["a.png", "b.png"], "http://127.0.0.1:1/a b.png", "http://[", "a\0b.png", b""])
+def test_any_error_of_a_choice_is_shown(studio, source):
+    studio.style.choose(source)
+    assert studio.message.startswith("Style: ")
+    assert html.escape(studio.message) in shown(studio)
+    upload(studio.style, "dots.png", png(make_picture(30, 20, 5)))
+    assert studio.message == ""
+
+
+# Errors of the painting, and the picture
+
+
+def test_errors_of_the_thread_are_shown(studio):
+    studio.content.choose(make_picture(8, 400))
+    studio.start()
+    assert studio.wait(60)
+    assert "use a larger size" in studio.message
+    assert "InputError" not in studio.message  # the text says it all
+    assert not studio.buttons["start"].disabled
+
+
+def raise_(error):
+    raise error
+
+
+@pytest.mark.filterwarnings("ignore:out of memory")  # each plan that is tried
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (lambda x: x * float("nan"), "loss became nan"),
+        (lambda x: raise_(MemoryError()), "out of memory: choose a smaller size"),
+        (lambda x: raise_(KeyError("broken")), "KeyError: 'broken'"),
+    ],
+)
+def test_a_painting_that_fails_keeps_the_picture_so_far(make_studio, tmp_path, fault, message):
+    net = net_of(Faulty)
+    net.fault = fault
+    studio = make_studio(iterations=LONG, backbone=net)
+    studio.start()
+    assert studio.wait(60)
+    assert message in studio.message
+    assert "failed after" in studio.status
+    assert not studio.buttons["start"].disabled
+    studio.file.value = str(tmp_path / "last.png")
+    studio.save()
+    assert np.asarray(Image.open(tmp_path / "last.png")).std() > 1
+
+
+def test_save(studio, tmp_path):
+    studio.save()
+    assert "no picture yet" in studio.message
+    studio.start()
+    assert studio.wait(60)
+    studio.file.value = str(tmp_path / "out.png")
+    studio.save()
+    assert 'download="out.png"' in shown(studio)
+    np.testing.assert_array_equal(Image.open(tmp_path / "out.png"), studio.picture)
+    assert nstlib.read_settings(tmp_path / "out.png")["size"] == 64
+    for wrong, why in (("out.doc", "choose one of the suffixes"), ("none/out.png", "does not exist")):
+        studio.file.value = str(tmp_path / wrong)
+        studio.save()
+        assert why in studio.message
+    studio.file.value = ""
+    studio.save()
+    assert "folder" in studio.message
