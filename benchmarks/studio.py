@@ -20,7 +20,7 @@ def main():
     options = parser.parse_args()
     studio = Studio(size=options.size, iterations=options.iterations)
     times = []
-    studio._view.observe(lambda change: times.append(time.monotonic()), "value")
+    studio.view.picture.observe(lambda change: times.append(time.monotonic()), "value")
     started = time.monotonic()
     studio.start()
     studio.wait()

@@ -35,7 +35,7 @@ class Grid:
         overlap: pixels that neighbours share at least.
 
     Raises:
-        InputError: an overlap that is negative or not smaller than the tile.
+        InputError: no whole numbers, or an overlap that is negative or not smaller than the tile.
 
     Example:
         >>> grid = Grid(100, 150, tile=64, overlap=16)
@@ -50,6 +50,8 @@ class Grid:
     overlap: int
 
     def __post_init__(self):
+        check_number("tile", self.tile, 1, whole=True)
+        check_number("overlap", self.overlap, whole=True)
         if not 0 <= self.overlap < self.tile:
             raise InputError(f"overlap must be from 0 to below the tile's {self.tile} pixels, received {self.overlap}")
 

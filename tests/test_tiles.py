@@ -1,13 +1,15 @@
 """Split and stitch: the identity, and a style shared by all tiles."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
-from conftest import make_picture
+from conftest import Hooked, make_net, make_picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nstlib import Diverged, InputError, load_backbone, load_image, stylize, tiles
+from nstlib import InputError, load_backbone, load_image, stylize
 from nstlib.objective import style_moments
 from nstlib.settings import make_settings
 from nstlib.tiles import Grid, seam_ratio, stylize_tiles
@@ -19,6 +21,10 @@ from nstlib.tiling import FULL
 def test_stitching_what_was_split_is_the_identity(height, width, tile, data):
     grid = Grid(height, width, tile, data.draw(st.integers(0, tile - 1)))
     image = torch.rand(2, 3, height, width)
+    total = torch.zeros(height, width, dtype=torch.float64)
+    for window, box in zip(grid.windows(), grid.boxes, strict=True):
+        total[box] += window[0, 0]
+    torch.testing.assert_close(total, torch.ones_like(total))  # no pixel counts twice
     torch.testing.assert_close(grid.stitch(grid.split(image)), image, atol=1e-6, rtol=0)
 
 
@@ -37,6 +43,8 @@ def test_stitching_fades_smoothly():
     assert row.diff().min() >= 0
     assert row.diff().max() < 0.08  # a hard edge would be 1
     assert (row[0], row[-1]) == (0, 1)
+    place = (torch.arange(28) + 0.5) / 28
+    torch.testing.assert_close(row[36:64], (torch.pi / 2 * place).sin() ** 2)  # a raised cosine, without corners
 
 
 def test_wrong_overlap_is_refused():
@@ -95,32 +103,114 @@ def test_colours_and_several_styles():
     np.testing.assert_array_equal(whole, stylize_tiles(content, styles, tile=64, overlap=0, rounds=1, **options))
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), Diverged("the loss became nan")])
-def test_interrupted_it_gives_back_the_tiles_so_far(monkeypatch, error):
-    calls = iter(range(9))
+OPTIONS = {"size": 128, "tile": 48, "overlap": 16, "rounds": 1, "progress": False}
 
-    def paint(objective, image, settings, iterations):
-        if next(calls) == 2:
-            raise error
-        return torch.ones_like(image)
 
-    monkeypatch.setattr(tiles, "_paint", paint)
+def test_a_picture_that_has_the_style_stays_as_it_is():
+    """Tiles that share their moments find nothing to do; those that do not, all of it."""
+    picture = make_picture(96, 128, 1)
+    picture[:, :64] //= 4  # no tile has the moments of the whole
+    net = make_net()
+    options = {**OPTIONS, "style_layers": ["relu1_1"], "content_weight": 0, "tv_weight": 0, "iterations": 4}
+    options |= {"optimizer": "SGD", "learning_rate": 1e-3}
+
+    def moved(**more):
+        painted = stylize_tiles(picture, picture, backbone=net, **options, **more)
+        return np.abs(np.asarray(painted, float) - picture).mean()
+
+    assert moved(share_moments=False) > 2
+    assert moved() < 0.05 * moved(share_moments=False)
+
+
+def interrupt(x):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [(interrupt, "interrupted: this is the picture so far"), (lambda x: x * torch.nan, "became nan: the picture is")],
+)
+def test_interrupted_it_gives_back_the_tiles_so_far(act, message):
     content, style = make_picture(64, 128, 1), make_picture(64, 64, 2)
-    options = {"size": 128, "tile": 32, "overlap": 0, "backbone": "compact", "progress": False}
-    with pytest.warns(UserWarning, match="(interrupted|became nan): this is the picture so far"):
-        picture = stylize_tiles(content, style, **options)
-    np.testing.assert_array_equal(np.asarray(picture)[:32, :64], 255)
-    np.testing.assert_array_equal(np.asarray(picture)[32:], content[32:])
+    net, runs = make_net(kind=Hooked), itertools.count()
+    # Three segments a run: the style, the first tile's content and its two iterations, the second tile's.
+    net.hook = lambda x: act(x) if next(runs) == 3 * (1 + 2 * 3) - 2 else x
+    options = {"size": 128, "tile": 32, "overlap": 0, "rounds": 1, "iterations": 2, "share_moments": False}
+    with pytest.warns(UserWarning, match=message):
+        picture = stylize_tiles(content, style, backbone=net, progress=False, **options)
+    changed = (np.asarray(picture) != content).any(2)
+    assert changed[:32, :32].mean() > 0.5
+    assert not changed[32:].any()
 
 
-def test_a_loss_that_is_not_finite_stops_it(monkeypatch):
-    content, style = make_picture(64, 64, 1), make_picture(64, 64, 2)
-    options = {"size": 64, "backbone": "compact", "progress": False}
-    with pytest.warns(UserWarning, match="no longer a finite number"):
-        picture = stylize_tiles(content, style, style_weight=1e38, iterations=4, **options)
-    assert np.isfinite(np.asarray(picture)).all()
+def test_every_setting_is_obeyed():
+    content, style = make_picture(96, 128, 1), make_picture(96, 128, 2)
+
+    def paint(content=content, style=style, **more):
+        return np.asarray(stylize_tiles(content, style, backbone=make_net(), **{**OPTIONS, "iterations": 2, **more}))
+
+    plain = paint()
+    assert np.array_equal(plain, paint())
+    noise = {"init": "noise"}
+    assert np.array_equal(paint(**noise, seed=1), paint(**noise, seed=1))
+    for changed in (
+        {"size": 100}, {"content_weight": 50}, {"style_weight": 1}, {"tv_weight": 1000}, {"style_layers": ["relu1_1"]},
+        {"content_layers": ["relu1_1"], "content_weight": 50}, {"style_loss": "mean_std"}, {"optimizer": "Adam"},
+        {"learning_rate": 0.1}, {"iterations": 1}, {"init": "noise"}, {"init": style}, {"color": "histogram"},
+        {"color": "luminance", "color_strength": 0.5}, {"style_scale": 0.5}, {"preset": "gatys2016", "pooling": "max", "padding": "replicate"},
+        {"style": [style, content], "style_blend": (1, 3)},
+    ):  # fmt: skip
+        assert not np.array_equal(plain, paint(**changed)), changed
+    assert not np.array_equal(paint(**noise, seed=1), paint(**noise, seed=2))
+    assert not np.array_equal(paint(color="luminance"), paint(color="luminance", color_strength=0.5))
+    np.testing.assert_allclose(paint(memory="tiled", tile=100).astype(int), paint(tile=100).astype(int), atol=2)
+
+
+def test_memory_bounds_what_the_network_sees_at_once():
+    largest = []
+    net = make_net(kind=Hooked)
+    net.hook = lambda x: largest.append(x.shape[-1]) or x
+    content = make_picture(300, 400)
+    options = {**OPTIONS, "tile": 300, "size": 400, "iterations": 1, "backbone": net}
+    stylize_tiles(content, content[:64, :64], memory="full", **options)
+    assert max(largest) == 300
+    largest.clear()
+    stylize_tiles(content, content[:64, :64], memory="tiled", **options)
+    assert max(largest) < 300
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"levels": 2}, "paints at one size: levels must be 1, received 2"),
+        ({"rounds": 0}, "rounds must be a whole number of at least 1, received 0"),
+        ({"rounds": 1.5}, "rounds must be a whole number"),
+        ({"tile": 0}, "tile must be a whole number of at least 1, received 0"),
+        ({"tile": 50.5}, "tile must be a whole number"),
+        ({"overlap": -1}, "overlap must be from 0 to below the tile's 48 pixels"),
+        ({"style_blend": (1, 2)}, "1 style pictures need as many weights"),
+        ({"style": []}, "at least one style picture"),
+        ({"style_weigth": 1}, "did you mean 'style_weight'"),
+        ({"device": "cuda:7"}, "not available|invalid"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_by_name(options, message):
+    options = {"style": make_picture(64, 64), **OPTIONS, "backbone": make_net(), **options}
+    with pytest.raises(InputError, match=message):
+        stylize_tiles(make_picture(96, 128), **options)
+
+
+def test_transparency_survives():
+    content = np.full((96, 128, 4), (200, 100, 50, 128), np.uint8)
+    content[:, :60, 3] = 0  # whole tiles of it cannot be seen
+    still = {"style_weight": 0, "tv_weight": 0, "optimizer": "Adam", "learning_rate": 1e-9, "iterations": 2}
+    for share in (True, False):
+        picture = stylize_tiles(
+            content, make_picture(64, 64), backbone=make_net(), share_moments=share, **OPTIONS, **still
+        )
+        np.testing.assert_allclose(np.asarray(picture).astype(int), content, atol=1)
 
 
 def test_small_tiles_are_refused():
-    with pytest.raises(InputError, match="need at least 16 pixels a side, received 8"):
+    with pytest.raises(InputError, match="tiles need at least 16 pixels a side, received 8"):
         stylize_tiles(make_picture(64, 64), make_picture(64, 64), tile=8, overlap=0, size=64, backbone="compact")

@@ -152,7 +152,7 @@ class Painting:
             return
         self._show(
             Snapshot(
-                image=transfer.image.cpu(), transparency=transfer.alpha, settings=transfer.settings.as_dict(),
+                image=transfer.image.cpu(), transparency=transfer.transparency, settings=transfer.settings.as_dict(),
                 state=state, iteration=step.iteration, iterations=len(transfer),
                 share=transfer.work_done / transfer.work, losses=step.losses, seconds=clock.seconds(),
             )
