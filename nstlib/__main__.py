@@ -117,13 +117,13 @@ def _print_estimate(transfer):
 
 @contextlib.contextmanager
 def _terminal():
-    """Warnings of one line, and no name that cannot be printed; afterwards everything is as before."""
+    """Warnings of one line, and nothing that cannot be printed; afterwards everything is as before."""
     streams = [stream for stream in (sys.stdout, sys.stderr) if hasattr(stream, "reconfigure")]
     before = [stream.errors for stream in streams]
     for stream in streams:
         stream.reconfigure(errors="backslashreplace")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), contextlib.redirect_stderr(_Unheard(sys.stderr)):
             warnings.showwarning = lambda message, *_: _complain(message)
             yield
     finally:
@@ -131,8 +131,26 @@ def _terminal():
             stream.reconfigure(errors=errors)
 
 
+class _Unheard:
+    """Standard error, or none, with nobody to hear it (a closed window, a log on a full disk): no reason to stop."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def write(self, text):
+        with contextlib.suppress(OSError, AttributeError):
+            self._stream.write(text)
+
+    def flush(self):
+        with contextlib.suppress(OSError, AttributeError):
+            self._stream.flush()
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+
 def _say(text):
-    """Print; nobody listening (a closed pipe, a full disk behind it) is no reason to fail."""
+    """Print the result; that nobody reads it is no reason to fail."""
     try:
         print(text, flush=True)
     except OSError:
@@ -141,8 +159,7 @@ def _say(text):
 
 
 def _complain(text):
-    with contextlib.suppress(OSError):
-        tqdm.write(f"nstlib: {text}", file=sys.stderr)  # above a progress bar, not through it
+    tqdm.write(f"nstlib: {text}", file=sys.stderr)  # above a progress bar, not through it
 
 
 def _source(name, sample):
