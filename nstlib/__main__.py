@@ -150,12 +150,9 @@ class _Unheard:
 
 
 def _say(text):
-    """Print the result; that nobody reads it is no reason to fail."""
-    try:
-        print(text, flush=True)
-    except OSError:
-        # What is left in the buffer would fail once more at the interpreter's exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Print the result; that nobody reads it (a closed pipe, a full disk) is no reason to fail."""
+    with contextlib.suppress(OSError):
+        print(text, flush=True)  # at once, as the interpreter would fail at its exit
 
 
 def _complain(text):

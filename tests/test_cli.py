@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import http.server
 import io
 import os
 import re
@@ -9,6 +10,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 
@@ -349,15 +351,25 @@ def test_ctrl_c_while_enlarging_saves_the_small_picture(folder):
     assert "upscale" not in read_settings(folder / "out.png")
 
 
-def test_ctrl_c_before_there_is_a_picture(folder):
-    os.mkfifo(folder / "never.png")
-    process = start(folder, "--quiet", "--init", "never.png", "-o", "out.png")
-    time.sleep(0.1)
-    while process.poll() is None:  # wherever it is by now: importing, or waiting for the picture
-        time.sleep(1)
-        process.send_signal(signal.SIGINT)
-    process.communicate()
-    assert process.returncode in (cli.EXIT_INTERRUPTED, -signal.SIGINT)
+def test_ctrl_c_before_there_is_a_picture(folder, capsys):
+    class Interrupting(http.server.BaseHTTPRequestHandler):
+        """Ctrl-C comes while the photograph is fetched."""
+
+        def do_GET(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Interrupting) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            photo = f"http://127.0.0.1:{server.server_port}/photo.png"
+            assert call(photo, folder / "style.png", "-o", folder / "out.png", *FAST) == cli.EXIT_INTERRUPTED
+        finally:
+            server.shutdown()
+    assert capsys.readouterr().err == "nstlib: interrupted before there was a picture to save\n"
     assert not (folder / "out.png").exists()
 
 
