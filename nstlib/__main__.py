@@ -128,6 +128,10 @@ def _terminal():
             yield
     finally:
         for stream, errors in zip(streams, before, strict=True):
+            try:
+                stream.flush()
+            except OSError:  # what nobody reads would fail once more at the interpreter's exit
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
             stream.reconfigure(errors=errors)
 
 
@@ -150,9 +154,8 @@ class _Unheard:
 
 
 def _say(text):
-    """Print the result; that nobody reads it (a closed pipe, a full disk) is no reason to fail."""
     with contextlib.suppress(OSError):
-        print(text, flush=True)  # at once, as the interpreter would fail at its exit
+        print(text, flush=True)
 
 
 def _complain(text):

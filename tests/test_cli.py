@@ -278,7 +278,11 @@ def test_a_name_that_cannot_be_printed(folder, name, monkeypatch):
 @pytest.mark.parametrize("redirection", ["> /dev/full 2>&1", ">&- 2>&-"])
 def test_nobody_listening(folder, redirection):
     call = f"{sys.executable} -m nstlib content.png style.png -o a.png {' '.join(FAST[:-1])} {redirection}"
-    done = subprocess.run(["bash", "-c", call], cwd=folder, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    done = subprocess.run(
+        ["bash", "-c", call],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": ""},
+    )
     assert done.returncode == 0
     assert pixels(folder / "a.png").shape == (51, 64, 3)
 
