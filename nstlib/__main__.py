@@ -1,160 +1,170 @@
-"""The command line: ``python -m nstlib CONTENT STYLE [STYLE ...] -o OUT``."""
+"""The command line: ``nstlib CONTENT STYLE [STYLE ...] -o OUT``, or ``python -m nstlib`` with the same."""
 
-import argparse
+import contextlib
+import os
 import sys
+import tempfile
 import warnings
+from itertools import chain, count
 from pathlib import Path
 
+from tqdm.auto import tqdm
+
 from . import samples
-from .color import COLORS
+from .arguments import make_parser
 from .errors import InputError
-from .features import BACKBONES, PADDINGS, POOLINGS
-from .images import MAX_PIXELS, check_output, save_image
-from .losses import STYLE_LOSSES
+from .images import check_output, save_image
 from .memory import estimate, free_memory, largest_size
-from .optimizers import OPTIMIZERS
-from .run import make_enlarger, run
-from .settings import DEVICES, INITS, MEMORY, PRECISIONS, PRESETS
+from .run import check_checkpoint, despite_interruption, refuse_inputs, run
 from .transfer import StyleTransfer
-from .upscale import SCALES
+from .upscale import load_upscaler
 
-EXIT_INPUT, EXIT_INTERRUPTED = 2, 130
-
-
-def make_parser():
-    """The parser; options left out stay out of the result, so that presets and defaults decide."""
-    parser = argparse.ArgumentParser(
-        prog="python -m nstlib",
-        description="Paint CONTENT in the manner of STYLE. Both are files or URLs, or sample:NAME "
-        f"({', '.join(samples.CONTENTS)}; {', '.join(samples.STYLES)}).",
-        argument_default=argparse.SUPPRESS,
-    )
-    parser.add_argument("content", metavar="CONTENT")
-    parser.add_argument("style", metavar="STYLE", nargs="+", help="several are blended")
-    parser.add_argument(
-        "-o", "--output", default="stylized.png", help="PNG, JPEG, WebP or 16-bit TIFF (default: %(default)s)"
-    )
-    parser.add_argument("--preset", choices=PRESETS)
-    parser.add_argument("--size", type=int, help="longer side in pixels (default: 512)")
-    parser.add_argument(
-        "--upscale", type=int, choices=(1, *SCALES), default=1, help="enlarge the painted picture so many times"
-    )
-    parser.add_argument("--alpha", "--content-weight", dest="content_weight", type=float, metavar="A")
-    parser.add_argument("--beta", "--style-weight", dest="style_weight", type=float, metavar="B")
-    parser.add_argument("--gamma", "--tv-weight", dest="tv_weight", type=float, metavar="G")
-    parser.add_argument("--content-layers", type=_layers, metavar="LAYER[=W],...")
-    parser.add_argument("--style-layers", type=_layers, metavar="LAYER[=W],...")
-    parser.add_argument("--style-loss", choices=STYLE_LOSSES)
-    parser.add_argument("--style-blend", type=_numbers, metavar="W,...", help="weight of each style picture")
-    parser.add_argument("--color", choices=COLORS, help="whose colours: the style's, or the content's in some way")
-    parser.add_argument("--color-strength", type=float, metavar="S", help="from 0 to 1 (default: 1)")
-    parser.add_argument("--style-scale", type=float, help="larger values, larger strokes (default: 1)")
-    parser.add_argument("--optimizer", choices=OPTIMIZERS)
-    parser.add_argument("--learning-rate", type=float, metavar="LR")
-    parser.add_argument("--iterations", type=int, metavar="N", help="over all sizes (default: 250)")
-    parser.add_argument("--levels", type=int, metavar="N", help="sizes of the pyramid (default: as many as are useful)")
-    parser.add_argument("--init", metavar="|".join((*INITS, "FILE")))
-    parser.add_argument("--backbone", choices=BACKBONES)
-    parser.add_argument("--weights", metavar="FILE", help="weights for the backbone")
-    parser.add_argument("--pooling", choices=POOLINGS)
-    parser.add_argument("--padding", choices=PADDINGS)
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--device", metavar="|".join(DEVICES))
-    parser.add_argument("--precision", choices=PRECISIONS)
-    parser.add_argument("--memory", type=_memory, metavar="|".join((*MEMORY, "SIZE")), help="SIZE as in 2GB or 500MB")
-    parser.add_argument("--compile", action="store_true", help="use torch.compile")
-    parser.add_argument("--checkpoint", metavar="FILE", default=None, help="save the state here on the way")
-    parser.add_argument("--checkpoint-every", type=float, default=30, metavar="SECONDS", help="(default: %(default)s)")
-    parser.add_argument(
-        "--resume", action="store_true", default=False, help="go on from the checkpoint if there is one"
-    )
-    parser.add_argument(
-        "--max-pixels", type=int, default=MAX_PIXELS, help="largest picture to open (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--estimate", action="store_true", default=False, help="say what memory and time it will take, and stop"
-    )
-    parser.add_argument("--quiet", action="store_true", default=False, help="no progress bar")
-    return parser
+EXIT_FAILED, EXIT_INPUT, EXIT_DIVERGED, EXIT_INTERRUPTED = 1, 2, 3, 130
+EXITS = {"finished": 0, "failed": EXIT_FAILED, "diverged": EXIT_DIVERGED, "interrupted": EXIT_INTERRUPTED}
 
 
 def main(arguments=None):
     """Run the command line; returns the exit status."""
-    options = vars(make_parser().parse_args(arguments))
-    warnings.showwarning = lambda message, *_: print(f"nstlib: {message}", file=sys.stderr)
-    try:
-        return _paint(**options)
-    except InputError as error:
-        print(f"nstlib: error: {error}", file=sys.stderr)
-        return EXIT_INPUT
-    except KeyboardInterrupt:
-        print("nstlib: interrupted before there was a picture", file=sys.stderr)
-        return EXIT_INTERRUPTED
+    with _terminal():
+        try:
+            return _paint(**vars(make_parser().parse_args(arguments)))
+        except InputError as error:
+            _complain(f"error: {error}")
+            return EXIT_INPUT
+        except KeyboardInterrupt:
+            _complain("interrupted before there was a picture to save")
+            return EXIT_INTERRUPTED
 
 
 def _paint(
-    content, style, output, upscale, checkpoint, checkpoint_every, resume, max_pixels, estimate, quiet, **options
+    content, style, output, force, upscale, checkpoint, checkpoint_every, resume, max_pixels, estimate, quiet, **options
 ):
+    inputs = [content, *style, *map(options.get, ("init", "weights"))]
+    state = check_checkpoint(checkpoint, checkpoint_every, resume, inputs)
+    output = _free_name("stylized.png") if output is None else output
     check_output(output)
-    if resume and not checkpoint:
-        raise InputError("--resume needs --checkpoint FILE")
-    if checkpoint and not Path(checkpoint).parent.is_dir():
-        raise InputError(f"the folder of the checkpoint does not exist: {Path(checkpoint).parent}")
-    content = _source(content, samples.content)
-    styles = [_source(name, samples.style) for name in style]
-    enlarge = make_enlarger(upscale)
-    transfer = StyleTransfer(content, styles, max_pixels=max_pixels, **options)
+    refuse_inputs(output, [*inputs, state])
+    if not (force or estimate):
+        _refuse_to_overwrite(output, state, resume)
+    upscaler = None if upscale == 1 else load_upscaler(upscale)
+    content, *style = _source(content, samples.content), *(_source(name, samples.style) for name in style)
+    transfer = StyleTransfer(content, style, max_pixels=max_pixels, **options)
+    check_output(output, tuple(side * upscale for side in transfer.sizes[-1]))
     if estimate:
         _print_estimate(transfer)
         return 0
-    finished = run(
-        transfer, progress=not quiet, checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume
+    painted = run(
+        transfer,
+        upscaler=upscaler,
+        progress=not quiet,
+        checkpoint=state,
+        checkpoint_every=checkpoint_every,
+        resume=resume,
     )
-    image, alpha = enlarge(transfer, progress=not quiet)
-    enlarged = {"upscale": upscale} if upscale > 1 else {}
-    save_image(image, output, alpha=alpha, settings={**transfer.settings.as_dict(), **enlarged})
-    print(output)
-    return 0 if finished else EXIT_INTERRUPTED
+    note = transfer.settings.as_dict() | ({"upscale": painted.scale} if painted.scale > 1 else {})
+    kept, interrupted = despite_interruption(lambda: _save(painted, output, note))
+    if kept is not None:
+        _say(kept)
+    if kept != output:
+        return EXIT_FAILED
+    return EXIT_INTERRUPTED if interrupted else EXITS[painted.end]
+
+
+def _refuse_to_overwrite(output, state, resume):
+    """Yesterday's picture and the state of another run are replaced on demand only."""
+    if state is not None and state.exists():
+        if resume:
+            return  # the picture is that of the same run, interrupted
+        raise InputError(f"{state} exists already: --resume goes on from it, --force starts anew")
+    if Path(output).expanduser().exists():
+        raise InputError(f"{output} exists already: choose another name, or --force to replace it")
+
+
+def _save(painted, output, note):
+    """Write the picture; where that fails, keep it under another name. Returns the name, or None."""
+    try:
+        save_image(painted.image, output, alpha=painted.alpha, settings=note)
+        return output
+    except Exception as error:  # a full disk, a folder that is gone: hours of painting outweigh whatever it is
+        for folder in (Path(output).expanduser().parent, tempfile.gettempdir()):
+            kept = _free_name(Path(folder, Path(output).with_suffix(".png").name))
+            with contextlib.suppress(Exception):
+                save_image(painted.image, kept, alpha=painted.alpha, settings=note)
+                _complain(f"error: could not write {output} ({error}): the picture is kept as {kept}")
+                return kept
+        _complain(f"error: could not write {output} ({error}), nor keep the picture elsewhere")
+        return None
+
+
+def _free_name(path):
+    """``path``, or with the first number behind it that no file has: ``stylized-2.png``."""
+    path = Path(path)
+    names = chain([path], (path.with_stem(f"{path.stem}-{number}") for number in count(2)))
+    return str(next(name for name in names if not os.path.lexists(name)))
 
 
 def _print_estimate(transfer):
     needs = estimate(transfer)
-    print(f"this transfer: {needs}")
+    _say(f"this transfer: {needs}")
     free = free_memory(transfer.device)
     height, width = needs.size
     settings = transfer.settings
     longest = largest_size(
         transfer.backbone, height / width, free, optimizer=settings.optimizer, content_layers=settings.content_layers
     )
-    print(f"free on {transfer.device}: {free / 2**30:.1f} GB, enough for {longest} pixels on the longer side")
+    _say(f"free on {transfer.device}: {free / 2**30:.1f} GB, enough for {longest} pixels on the longer side")
+
+
+@contextlib.contextmanager
+def _terminal():
+    """Warnings of one line, and nothing that cannot be printed; afterwards everything is as before."""
+    streams = [stream for stream in (sys.stdout, sys.stderr) if hasattr(stream, "reconfigure")]
+    before = [stream.errors for stream in streams]
+    for stream in streams:
+        stream.reconfigure(errors="backslashreplace")
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stderr(_Unheard(sys.stderr)):
+            warnings.showwarning = lambda message, *_: _complain(message)
+            yield
+    finally:
+        for stream, errors in zip(streams, before, strict=True):
+            try:
+                stream.flush()
+            except OSError:  # what nobody reads would fail once more at the interpreter's exit
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            stream.reconfigure(errors=errors)
+
+
+class _Unheard:
+    """Standard error, or none, with nobody to hear it (a closed window, a log on a full disk): no reason to stop."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def write(self, text):
+        with contextlib.suppress(OSError, AttributeError):
+            self._stream.write(text)
+
+    def flush(self):
+        with contextlib.suppress(OSError, AttributeError):
+            self._stream.flush()
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+
+def _say(text):
+    with contextlib.suppress(OSError):
+        print(text, flush=True)
+
+
+def _complain(text):
+    tqdm.write(f"nstlib: {text}", file=sys.stderr)  # above a progress bar, not through it
 
 
 def _source(name, sample):
     """What to load: a file or URL as it is, ``sample:NAME`` made."""
     return sample(name.removeprefix("sample:")) if name.startswith("sample:") else name
-
-
-def _layers(text):
-    """``relu1_1,relu2_1=0.5`` as ``{layer: weight}``."""
-    pairs = (item.partition("=") for item in text.split(","))
-    return {name.strip(): float(weight) if weight else 1.0 for name, _, weight in pairs}
-
-
-def _numbers(text):
-    return tuple(float(number) for number in text.split(","))
-
-
-def _memory(text):
-    """A word, or bytes: ``"2GB"`` -> 2147483648."""
-    if text in MEMORY:
-        return text
-    number, unit = text.upper().rstrip("B"), 1
-    if number[-1:] in "KMG":
-        number, unit = number[:-1], 1024 ** ("KMG".index(number[-1]) + 1)
-    try:
-        return int(float(number) * unit)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither {', '.join(MEMORY)} nor a size such as 2GB") from None
 
 
 if __name__ == "__main__":

@@ -1,27 +1,51 @@
-"""A transfer run to its end: the progress bar, checkpoints, what happens when it is interrupted."""
+"""A transfer run to its end, and what is kept when the end comes early."""
 
+import contextlib
+import math
+import os
 import time
 import warnings
-from pathlib import Path
+from typing import NamedTuple
 
+import torch
 from tqdm.auto import tqdm
 
 from .errors import Diverged, InputError
+from .files import check_destination
 from .images import resize, to_pil
+from .memory import is_out_of_memory
 from .transfer import StyleTransfer
 from .upscale import load_upscaler, upscale_tensor
+
+
+class Painted(NamedTuple):
+    """What a run came to.
+
+    Attributes:
+        image: RGB in [0, 1], shape (1, 3, H, W).
+        alpha: transparency in [0, 1], shape (1, 1, H, W), or None.
+        end: ``"finished"``, ``"interrupted"``, ``"diverged"``, or ``"failed"`` where memory ran out or the picture
+            could not be enlarged.
+        scale: how many times ``image`` was enlarged, 1 for not at all.
+    """
+
+    image: torch.Tensor
+    alpha: torch.Tensor | None
+    end: str
+    scale: int = 1
 
 
 def stylize(content, style, *, upscale=1, progress=True, checkpoint=None, checkpoint_every=30, resume=False, **options):
     """Paint ``content`` in the manner of ``style`` and return a PIL image.
 
-    Interrupting it (Ctrl-C, the notebook's stop button) gives back the picture so far; so does a loss that
-    stops being finite. Both say so in a warning.
+    Whatever ends it early after the first iteration, the picture so far is returned and a warning says why: an
+    interruption (Ctrl-C, the notebook's stop button), a loss that is no longer finite, memory that ran out. While the
+    picture is being enlarged, that is the picture before.
 
     Args:
         content: path, URL, PIL image, NumPy array or tensor; see :func:`~nstlib.images.load_image`.
         style: the same, or a list of them to blend.
-        upscale: 2, 3 or 4 enlarges the painted picture so many times; see :mod:`nstlib.upscale`.
+        upscale: 2, 3 or 4 enlarges the finished picture so many times; see :mod:`nstlib.upscale`.
         progress: show a progress bar with the time left.
         checkpoint: file to save the state to every ``checkpoint_every`` seconds, and at an interruption.
         resume: go on from ``checkpoint`` if it exists.
@@ -30,48 +54,103 @@ def stylize(content, style, *, upscale=1, progress=True, checkpoint=None, checkp
     Returns:
         PIL image of the content's shape, longer side ``size * upscale``.
 
+    Raises:
+        InputError: input that cannot be used, a checkpoint that cannot be written or is one of the inputs.
+        KeyboardInterrupt: interrupted before the first iteration.
+
     Example:
         >>> from nstlib import samples
         >>> stylize(samples.content(), samples.style(), size=64, iterations=3, backbone="compact", progress=False).size
         (64, 43)
     """
-    enlarge = make_enlarger(upscale)
-    transfer = StyleTransfer(content, style, **options)
-    run(transfer, progress=progress, checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume)
-    return to_pil(*enlarge(transfer, progress=progress))
+    styles = style if isinstance(style, (list, tuple)) else [style]
+    check_checkpoint(checkpoint, checkpoint_every, resume, [content, *styles, *map(options.get, ("init", "weights"))])
+    upscaler = None if upscale == 1 else load_upscaler(upscale)
+    painted = run(
+        StyleTransfer(content, style, **options),
+        upscaler=upscaler,
+        progress=progress,
+        checkpoint=checkpoint,
+        checkpoint_every=checkpoint_every,
+        resume=resume,
+    )
+    return to_pil(painted.image, painted.alpha)
 
 
-def make_enlarger(scale):
-    """A function that gives ``(image, alpha)`` of a transfer, enlarged ``scale`` times; 1 leaves them as they are.
-
-    Made before the work starts, so that a scale that does not exist is refused at once.
-
-    Raises:
-        InputError: unknown scale.
-    """
-    model = None if scale == 1 else load_upscaler(scale)
-
-    def enlarge(transfer, progress=False):
-        image, alpha = transfer.image, transfer.transparency
-        if model is not None:
-            image = upscale_tensor(image, model, progress=progress)
-            alpha = None if alpha is None else resize(alpha, image.shape[2:])
-        return image, alpha
-
-    return enlarge
-
-
-def run(transfer, *, progress=True, checkpoint=None, checkpoint_every=30, resume=False):
+def run(transfer, *, upscaler=None, progress=True, checkpoint=None, checkpoint_every=30, resume=False):
     """Iterate ``transfer`` to its end with a progress bar and checkpoints; used by :func:`stylize`.
 
+    Args:
+        transfer: :class:`StyleTransfer`.
+        upscaler: of :func:`~nstlib.upscale.load_upscaler`, to enlarge the finished picture.
+        progress, checkpoint, checkpoint_every, resume: as for :func:`stylize`.
+
     Returns:
-        True if it came to its end, False if it was interrupted or diverged (a warning says which).
+        :class:`Painted`. A warning says why, where it is not the finished picture.
+
+    Raises:
+        InputError: the checkpoint cannot be written, or is that of another transfer.
+        KeyboardInterrupt: interrupted before the first iteration.
     """
-    if resume and not checkpoint:
-        raise InputError("resume needs the name of the checkpoint")
-    if resume and Path(checkpoint).exists():
+    checkpoint = check_checkpoint(checkpoint, checkpoint_every, resume)
+    if resume and checkpoint.exists():
         transfer.load_checkpoint(checkpoint)
-    saved = time.monotonic()
+    end = _iterate(transfer, progress, _Checkpoints(transfer, checkpoint, checkpoint_every))
+    (image, alpha), interrupted = despite_interruption(lambda: (transfer.image, transfer.transparency))
+    if interrupted:
+        end = "interrupted"
+    if upscaler is None or end != "finished":
+        return Painted(image, alpha, end)
+    try:
+        large = upscale_tensor(image, upscaler, progress=progress)
+        return Painted(large, None if alpha is None else resize(alpha, large.shape[2:]), end, upscaler.scale)
+    except KeyboardInterrupt:
+        warnings.warn("interrupted while enlarging: this is the picture before", stacklevel=2)
+        return Painted(image, alpha, "interrupted")
+    except Exception as error:  # hours of painting outweigh whatever it is
+        warnings.warn(f"the picture could not be enlarged ({_say(error)}): this is the one before", stacklevel=2)
+        return Painted(image, alpha, "failed")
+
+
+def check_checkpoint(path, every=30, resume=False, inputs=()):
+    """The file that the state will be saved to, found fit before the work begins; None for no checkpoints.
+
+    Raises:
+        InputError: the file cannot be written or is one of the ``inputs``, ``every`` is no number of seconds, or
+            there is nothing named to resume from.
+    """
+    if isinstance(every, bool) or not isinstance(every, (int, float)) or not 0 <= every < math.inf:
+        raise InputError(f"checkpoint_every must be a number of seconds of at least 0, received {every!r}")
+    if path is None:
+        if resume:
+            raise InputError("to resume, name the checkpoint too: checkpoint= or --checkpoint FILE")
+        return None
+    refuse_inputs(path, inputs)
+    return check_destination(path)
+
+
+def refuse_inputs(path, inputs):
+    """Raise :class:`InputError` if writing to ``path`` would destroy one of the ``inputs``, however it is spelled.
+
+    Args:
+        path: file about to be written; it need not exist.
+        inputs: paths; whatever else a picture can be is passed over.
+    """
+    for source in inputs:
+        if isinstance(source, (str, os.PathLike)) and _is_same_file(path, source):
+            raise InputError(f"writing {path} would destroy {source}, which this run reads: choose another name")
+
+
+def despite_interruption(action):
+    """``(action(), interrupted)``: done again from the start if Ctrl-C cut it short. Ctrl-C once more stops it."""
+    try:
+        return action(), False
+    except KeyboardInterrupt:
+        return action(), True
+
+
+def _iterate(transfer, progress, checkpoints):
+    """Take all steps; return how it ended."""
     bar = tqdm(total=transfer.work, initial=transfer.work_done, unit="px", unit_scale=True, disable=not progress)
     with bar:
         try:
@@ -80,22 +159,53 @@ def run(transfer, *, progress=True, checkpoint=None, checkpoint_every=30, resume
                 bar.set_description(
                     f"{step.size[1]}x{step.size[0]}, iteration {step.iteration}/{len(transfer)}", refresh=False
                 )
-                if checkpoint and time.monotonic() - saved >= checkpoint_every:
-                    transfer.save_checkpoint(checkpoint)
-                    saved = time.monotonic()
-        except KeyboardInterrupt:
-            if checkpoint:
-                transfer.save_checkpoint(checkpoint)
-            warnings.warn(
-                f"interrupted at iteration {transfer.iteration} of {len(transfer)}: this is the picture so far",
-                stacklevel=2,
-            )
-            return False
+                checkpoints.save_if_due()
+            return "finished"
         except Diverged as error:
-            warnings.warn(str(error), stacklevel=2)
-            return False
-        except Exception:  # out of memory even with the most frugal plan, say
-            if checkpoint:
-                transfer.save_checkpoint(checkpoint)
-            raise
-    return True
+            warnings.warn(str(error), stacklevel=3)
+            return "diverged"
+        except (Exception, KeyboardInterrupt) as error:
+            with contextlib.suppress(KeyboardInterrupt):  # impatience costs the checkpoint, not the picture
+                checkpoints.save(last=True)
+            interrupted = isinstance(error, KeyboardInterrupt)
+            if transfer.iteration == 0 or not (interrupted or is_out_of_memory(error)):
+                raise
+            why = "interrupted" if interrupted else f"out of memory ({_say(error)})"
+            warnings.warn(
+                f"{why} at iteration {transfer.iteration} of {len(transfer)}: this is the picture so far", stacklevel=3
+            )
+            return "interrupted" if interrupted else "failed"
+
+
+class _Checkpoints:
+    """Saves the state now and then. Where that fails, the painting is worth more: it goes on, and saves later."""
+
+    def __init__(self, transfer, path, every):
+        self.transfer, self.path, self.every = transfer, path, every
+        self.time, self.warned = time.monotonic(), False
+
+    def save_if_due(self):
+        if time.monotonic() - self.time >= self.every:
+            self.save()
+
+    def save(self, last=False):
+        if self.path is None:
+            return
+        try:
+            self.transfer.save_checkpoint(self.path)
+        except (OSError, InputError) as error:  # no room for it any more, or no place
+            if last or not self.warned:
+                then = "the state is lost" if last else f"trying again every {self.every:g} s"
+                warnings.warn(f"the checkpoint {self.path} could not be saved ({_say(error)}): {then}", stacklevel=4)
+            self.warned = True
+        self.time = time.monotonic()
+
+
+def _is_same_file(path, other):
+    path, other = (os.path.realpath(os.path.expanduser(name)) for name in (path, other))
+    return path == other or (os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other))
+
+
+def _say(error):
+    """The first line of an error; torch's go on for pages."""
+    return (str(error) or type(error).__name__).partition("\n")[0]

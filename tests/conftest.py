@@ -9,7 +9,33 @@ import torch
 
 from nstlib import Backbone
 
-DATA = Path(os.environ.get("NSTLIB_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+ROOT = Path(__file__).parents[1]
+DATA = Path(os.environ.get("NSTLIB_TEST_DATA", ROOT.parent / "shared" / "data"))
+
+
+@pytest.fixture(autouse=True)
+def no_litter():
+    """No test leaves a file behind, neither in the repository nor where it was started."""
+    folders = {ROOT, Path.cwd()}
+    before = set().union(*map(_files, folders))
+    yield
+    left = set().union(*map(_files, folders)) - before
+    assert not left, f"left behind: {', '.join(sorted(left))}"
+
+
+def _files(folder):
+    """All but what Python and its tools keep for themselves: caches, environments."""
+    found = set()
+    for path, folders, names in os.walk(folder):
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".")
+            and name != "__pycache__"
+            and not os.path.exists(os.path.join(path, name, "pyvenv.cfg"))
+        ]
+        found.update(os.path.join(path, name) for name in [*folders, *names])
+    return found
 
 
 @pytest.fixture

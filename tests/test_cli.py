@@ -1,18 +1,29 @@
 """The command line as users run it: a process, real files, real signals."""
 
+import contextlib
+import dataclasses
+import http.server
+import io
 import os
+import re
+import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
 from conftest import make_picture
 from PIL import Image
 
+import nstlib
 from nstlib import __main__ as cli
 from nstlib import read_settings
+from nstlib.arguments import make_parser
+from nstlib.settings import Settings
 
 FAST = ("--backbone", "compact", "--size", "64", "--iterations", "4", "--quiet")
 
@@ -29,11 +40,16 @@ def pixels(path):
         return np.asarray(picture)
 
 
-def command(folder, *arguments, **options):
+def command(folder, *arguments, variables={}, **options):  # noqa: B006
     return subprocess.run(
         [sys.executable, "-m", "nstlib", *arguments], cwd=folder, capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, timeout=120, **options,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables}, timeout=120, **options,
     )  # fmt: skip
+
+
+def call(*arguments):
+    """The same without a process."""
+    return cli.main([str(argument) for argument in arguments])
 
 
 def test_paints_a_file(folder):
@@ -90,27 +106,195 @@ def test_other_formats(folder, suffix):
         (["content.png", "style.png", "--size", "8"], "need at least 16"),
         (["content.png", "style.png", "--style-layers", "relu8_1"], "unknown layer 'relu8_1'; choose from conv1_1"),
         (["content.png", "style.png", "--weights", "content.png"], "not a weights file"),
-        (["content.png", "style.png", "--resume"], "--resume needs --checkpoint"),
+        (["content.png", "style.png", "--resume"], "to resume, name the checkpoint too"),
         (["content.png", "style.png", "--checkpoint", "no/where.pt"], "does not exist"),
         (["content.png", "style.png", "--device", "abacus"], "choose from auto, cuda"),
         (["content.png", "style.png", "--max-pixels", "50"], "more than the limit of 50"),
         (["sample:dog", "style.png"], "unknown content sample 'dog'; choose from astronaut"),
         (["content.png", "style.png", "--style-layers", "relu1_1=much"], "argument --style-layers"),
-        (["content.png", "style.png", "--memory", "plenty"], "nor a size such as 2GB"),
-        (["content.png", "style.png", "--optimizer", "Newton"], "invalid choice: 'Newton'"),
+        (["content.png", "style.png", "--style-layers", "relu1_1="], "argument --style-layers"),
+        (["content.png", "style.png", "--style-blend", "1,"], "argument --style-blend"),
+        (["content.png", "style.png", "--checkpoint", "."], "it is a folder"),
+        (["content.png", "style.png", "--checkpoint", "s.pt", "--checkpoint-every", "nan"], "a number of seconds"),
+        (["content.png", "style.png", "-o", ""], "choose one of the suffixes"),
+        (["content.png", "style.png", "--upscale", "7"], "unknown scale 7; choose from 2, 3, 4"),
+        (["content.png", "style.png", "--size", "huge"], "neither a number of pixels nor 'original'"),
+        (["content.png", "style.png", "--size", "-64"], "neither a number of pixels nor 'original'"),
+        (["content.png", "style.png", "--iterations", "1e3"], "argument --iterations: invalid int value: '1e3'"),
+        (["content.png", "style.png", "--memory=-2GB"], "nor a size such as 2GB"),
+        (["content.png"], "the following arguments are required: STYLE"),
+        (["content.png", "style.png", "--quiet", "other.jpg"], "unexpected 'other.jpg': name all pictures before"),
+        *(
+            (["content.png", "style.png", "--memory", size], f"{size!r} is neither auto, full, tiled nor a size such")
+            for size in ("plenty", "", "B", "GB", "inf", "nan", "1e400", "0", "0.0GB", "2GBGB", "9" * 400)
+        ),
     ],
 )
 def test_bad_input_gets_one_clear_error(folder, arguments, message, monkeypatch, capsys):
     (folder / "broken.png").write_text("<html>")
+    before = sorted(folder.iterdir())
     monkeypatch.chdir(folder)
-    try:
-        status = cli.main([*FAST, *arguments])
-    except SystemExit as stop:
-        status = stop.code
-    error = capsys.readouterr().err
-    assert status == cli.EXIT_INPUT
+    assert call(*FAST, *arguments) == cli.EXIT_INPUT
+    output, error = capsys.readouterr()
+    assert output == ""
+    assert error.startswith("nstlib: error: ")
     assert message in error
     assert "Traceback" not in error
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "near"),
+    [
+        (["--stile-weight", "3"], "--style-weight"),
+        (["--sise=64"], "--size"),
+        (["--colour", "style"], "--color"),
+        (["--optimizer", "BFGS"], "'LBFGS'"),
+        (["--color", "luminace"], "'luminance'"),
+        (["--preset", "gatys"], "'gatys2016'"),
+        (["--device", "gpu"], "'cpu'"),
+    ],
+)
+def test_an_unknown_option_or_choice_names_the_nearest(folder, arguments, near, capsys):
+    assert (
+        call(folder / "content.png", folder / "style.png", "-o", folder / "a.png", *FAST, *arguments) == cli.EXIT_INPUT
+    )
+    assert f"(did you mean {near}?)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("2GB", 2 << 30), ("500MB", 500 << 20), ("1.5 GiB", 3 << 29), ("2048", 2048), (".5k", 512)]
+)
+def test_sizes_of_memory(text, number):
+    assert make_parser().parse_args(["a", "b", "--memory", text]).memory == number
+
+
+def test_every_setting_is_an_option():
+    options = make_parser().format_help()
+    for field in dataclasses.fields(Settings):
+        assert f"--{field.name.replace('_', '-')} " in options.replace(",", " "), field.name
+
+
+def test_help_shows_examples_that_parse_and_the_exit_status():
+    text = make_parser().format_help()
+    examples = re.findall(r"^  python -m nstlib (.*?)(?:   .*)?$", text, re.MULTILINE)
+    assert len(examples) == 3
+    for example in examples:
+        make_parser().parse_args(example.split())
+    for status in (cli.EXIT_FAILED, cli.EXIT_INPUT, cli.EXIT_DIVERGED, cli.EXIT_INTERRUPTED):
+        assert f"\n  {status} " in text
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as stop:
+        call("--version")
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"nstlib {nstlib.__version__}\n"
+
+
+def test_size_original(folder):
+    Image.fromarray(make_picture(40, 70)).save(folder / "odd.png")
+    assert call(folder / "odd.png", folder / "style.png", "-o", folder / "a.png", *FAST, "--size", "original") == 0
+    assert pixels(folder / "a.png").shape == (40, 70, 3)
+
+
+def test_a_format_too_small_for_the_picture_is_refused_before_the_work(folder, capsys):
+    Image.new("RGB", (8300, 20)).save(folder / "banner.png")
+    arguments = [folder / "banner.png", folder / "style.png", "-o", folder / "a.webp", "--upscale", "2"]
+    assert call(*arguments, *FAST, "--size", "original", "--levels", "1") == cli.EXIT_INPUT
+    assert "16383" in capsys.readouterr().err
+    assert not (folder / "a.webp").exists()
+
+
+# What stands where something is to be written
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize("spelling", ["content.png", "./content.png", "link.png", "hard.png", "{folder}/content.png"])
+@pytest.mark.parametrize("option", ["--output", "--checkpoint"])
+def test_an_input_is_never_overwritten(folder, spelling, option, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    os.symlink("content.png", "link.png")
+    os.link("content.png", "hard.png")
+    before = contents(folder)
+    for inputs in (
+        ["content.png", "style.png"],
+        ["style.png", "other.jpg", "content.png"],
+        ["style.png", "other.jpg", "--init", "content.png"],
+        ["style.png", "other.jpg", "--weights", "content.png"],
+    ):
+        assert call(*inputs, option, spelling.format(folder=folder), "--force", *FAST) == cli.EXIT_INPUT
+        assert "content.png, which this run reads" in capsys.readouterr().err
+    assert contents(folder) == before
+
+
+def test_picture_and_checkpoint_are_two_files(folder, capsys):
+    arguments = ["-o", folder / "a.png", "--checkpoint", folder / "." / "a.png"]
+    assert call(folder / "content.png", folder / "style.png", *arguments, *FAST) == cli.EXIT_INPUT
+    assert "which this run reads" in capsys.readouterr().err
+
+
+def test_results_of_yesterday_are_replaced_on_demand_only(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    for name in ("a.png", "state.pt"):
+        (folder / name).write_text("yesterday")
+    for arguments in (["-o", "a.png"], ["-o", "b.png", "--checkpoint", "state.pt"], ["-o", "~/a.png"]):
+        monkeypatch.setenv("HOME", str(folder))
+        assert call("content.png", "style.png", *arguments, *FAST) == cli.EXIT_INPUT
+        assert "exists already" in capsys.readouterr().err
+    assert (folder / "a.png").read_text() == (folder / "state.pt").read_text() == "yesterday"
+    arguments = ["-o", "a.png", "--checkpoint", "state.pt", "--checkpoint-every", "0", "--force"]
+    assert call("content.png", "style.png", *arguments, *FAST) == 0
+    assert pixels("a.png").shape == (51, 64, 3)
+    # The same run goes on: its picture is its own.
+    assert call("content.png", "style.png", *arguments[:-1], "--resume", *FAST) == 0
+
+
+def test_without_a_name_nothing_is_overwritten(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    for name in ("stylized.png", "stylized-2.png", "stylized-3.png"):
+        assert call("content.png", "style.png", *FAST) == 0
+        assert capsys.readouterr().out == f"{name}\n"
+        assert (folder / name).exists()
+
+
+# A run that ended well ends well
+
+
+@pytest.mark.parametrize("name", ["картина.png", os.fsdecode(b"\xff.png")])
+def test_a_name_that_cannot_be_printed(folder, name, monkeypatch):
+    monkeypatch.chdir(folder)
+    console = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(console, "ascii"))
+    assert call("content.png", "style.png", "-o", name, *FAST) == 0
+    assert console.getvalue().decode().strip() == name.encode("ascii", "backslashreplace").decode()
+    assert (folder / name).exists()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is full")
+@pytest.mark.parametrize("redirection", ["> /dev/full 2>&1", ">&- 2>&-"])
+def test_nobody_listening(folder, redirection):
+    call = f"{sys.executable} -m nstlib content.png style.png -o a.png {' '.join(FAST[:-1])} {redirection}"
+    done = subprocess.run(
+        ["bash", "-c", call],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": ""},
+    )
+    assert done.returncode == 0
+    assert pixels(folder / "a.png").shape == (51, 64, 3)
+
+
+def test_nothing_of_the_process_is_changed_for_good(folder, capsys):
+    def state():
+        return warnings.showwarning, sys.stdout.errors, sys.stderr, sys.stderr.errors, list(warnings.filters)
+
+    before = state()
+    assert call(folder / "content.png", folder / "style.png", "-o", folder / "a.png", *FAST) == 0
+    assert call(folder / "content.png") == cli.EXIT_INPUT
+    assert state() == before
 
 
 def test_estimate_answers_before_the_work(folder):
@@ -121,7 +305,7 @@ def test_estimate_answers_before_the_work(folder):
     assert not (folder / "stylized.png").exists()
 
 
-def start(folder, *arguments):
+def start(folder, *arguments, variables={}):  # noqa: B006
     """The same command, not waited for."""
     return subprocess.Popen(
         [sys.executable, "-m", "nstlib", "content.png", "style.png", "--backbone", "compact", *arguments],
@@ -129,7 +313,7 @@ def start(folder, *arguments):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables},
     )
 
 
@@ -155,6 +339,119 @@ def test_ctrl_c_saves_the_picture_so_far(folder):
     assert "Traceback" not in error
     assert pixels(folder / "out.png").std() > 0
     assert (folder / "state.pt").exists()
+
+
+def test_ctrl_c_while_enlarging_saves_the_small_picture(folder):
+    process = start(folder, "-o", "out.png", "--size", "1024", "--levels", "1", "--iterations", "1", "--upscale", "4")
+    line = ""
+    while "tile" not in line:
+        line += process.stderr.read(1)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == cli.EXIT_INTERRUPTED
+    assert "interrupted while enlarging: this is the picture before" in error
+    assert "Traceback" not in error
+    assert pixels(folder / "out.png").shape == (819, 1024, 3)
+    assert "upscale" not in read_settings(folder / "out.png")
+
+
+def test_ctrl_c_before_there_is_a_picture(folder, capsys):
+    class Interrupting(http.server.BaseHTTPRequestHandler):
+        """Ctrl-C comes while the photograph is fetched."""
+
+        def do_GET(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Interrupting) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            photo = f"http://127.0.0.1:{server.server_port}/photo.png"
+            assert call(photo, folder / "style.png", "-o", folder / "out.png", *FAST) == cli.EXIT_INTERRUPTED
+        finally:
+            server.shutdown()
+    assert capsys.readouterr().err == "nstlib: interrupted before there was a picture to save\n"
+    assert not (folder / "out.png").exists()
+
+
+def test_divergence_saves_the_last_good_picture(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert call("content.png", "style.png", "-o", "out.png", *FAST, "--beta", "1e38") == cli.EXIT_DIVERGED
+    output, error = capsys.readouterr()
+    assert re.fullmatch("nstlib: the loss became (inf|nan) at iteration .*the last good one.*\n", error)
+    assert output == "out.png\n"
+    assert pixels("out.png").std() > 0
+
+
+@contextlib.contextmanager
+def files_of_at_most(size):
+    """Bytes, as on a disk that is nearly full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_picture_that_cannot_be_written_is_kept_under_another_name(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    for name in ("kept.png", "large.tif"):
+        assert call("content.png", "style.png", "-o", name, *FAST) == 0
+    small, large = (os.path.getsize(name) for name in ("kept.png", "large.tif"))
+    capsys.readouterr()
+    with files_of_at_most((small + large) // 2):
+        assert call("content.png", "style.png", "-o", "kept.tif", *FAST) == cli.EXIT_FAILED
+    output, error = capsys.readouterr()
+    assert output == "kept-2.png\n"
+    assert re.fullmatch("nstlib: error: could not write kept.tif .*: the picture is kept as kept-2.png\n", error)
+    assert np.array_equal(pixels("kept-2.png"), pixels("kept.png"))
+    assert not os.path.exists("kept.tif")
+
+
+def test_a_disk_with_no_room_at_all(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    before = contents(folder)
+    with files_of_at_most(1000):
+        assert call("content.png", "style.png", "-o", "out.png", *FAST) == cli.EXIT_FAILED
+    output, error = capsys.readouterr()
+    assert output == ""
+    assert re.fullmatch("nstlib: error: could not write out.png .*, nor keep the picture elsewhere\n", error)
+    assert contents(folder) == before
+
+
+def test_a_disk_too_small_for_the_checkpoint(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    arguments = ["-o", "out.png", *FAST, "--checkpoint", "state.pt", "--checkpoint-every", "0"]
+    with files_of_at_most(30_000), warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert call("content.png", "style.png", *arguments) == 0
+    error = capsys.readouterr().err
+    assert re.fullmatch("nstlib: the checkpoint .*state.pt could not be saved .*: trying again every 0 s\n", error)
+    assert pixels("out.png").shape == (51, 64, 3)
+    assert not os.path.exists("state.pt")
+
+
+def test_a_folder_that_goes_away(folder):
+    """While it paints, like a disk that is unplugged."""
+    (folder / "disk").mkdir()
+    (folder / "tmp").mkdir()
+    process = start(
+        folder, "-o", "disk/out.png", "--size", "128", "--iterations", "40", variables={"TMPDIR": str(folder / "tmp")}
+    )
+    line = ""
+    while "iteration" not in line:
+        line += process.stderr.read(1)
+    (folder / "disk").rmdir()
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == cli.EXIT_FAILED
+    assert f"the picture is kept as {folder / 'tmp' / 'out.png'}" in error
+    assert pixels(folder / "tmp" / "out.png").shape == (102, 128, 3)
 
 
 def test_killed_and_resumed_is_as_if_nothing_had_been(folder):

@@ -8,7 +8,7 @@ import pytest
 from conftest import make_picture
 from PIL import Image
 
-from nstlib.__main__ import make_parser
+from nstlib.arguments import make_parser
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
