@@ -35,10 +35,11 @@ from torch import nn
 from torchvision.transforms import v2
 
 from .checkpoints import read_state, write_state
-from .features import ARCHITECTURES, STYLE_LAYERS, Backbone, load_backbone
+from .features import ARCHITECTURES, STYLE_LAYERS, Backbone
 from .images import find_pictures
 from .losses import gram_distance
 from .moments import Moments
+from .pretrained import load_backbone
 
 #: Channels of the 16x distilled encoder of Wang et al. (2020).
 DISTILLED_WIDTHS = ((16, 16), (32, 32), (64,) * 4, (128,) * 4, (128,))

@@ -11,11 +11,12 @@ import torch
 from . import color
 from .checkpoints import read_state, write_state
 from .errors import Diverged, InputError
-from .features import Backbone, deepest_of, load_backbone
+from .features import Backbone, deepest_of
 from .images import MAX_PIXELS, composite, fit_size, load_image, load_image_and_alpha, resize, save_image, to_pil
 from .memory import is_out_of_memory, plan_for, tighten
 from .objective import Objective, style_moments
 from .optimizers import OPTIMIZERS, make_optimizer, warm_start
+from .pretrained import load_backbone
 from .settings import INITS, make_settings
 
 COARSEST = 256  # pixels of the longer side

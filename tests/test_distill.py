@@ -9,9 +9,10 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from nstlib import InputError, Moments, distill, load_backbone, load_image
-from nstlib.features import ARCHITECTURES, STYLE_LAYERS, Backbone, metadata
+from nstlib.features import ARCHITECTURES, STYLE_LAYERS, Backbone
 from nstlib.images import resize
 from nstlib.losses import gram_loss, wasserstein_loss
+from nstlib.pretrained import metadata
 
 
 @pytest.fixture
