@@ -4,6 +4,8 @@ import contextlib
 
 import torch
 
+from .errors import InputError
+
 
 @contextlib.contextmanager
 def plain_torch():
@@ -36,3 +38,20 @@ def own_random(seed=0):
         # Not torch.manual_seed, which seeds every GPU besides, for good.
         torch.default_generator.manual_seed(seed)
         yield
+
+
+def ordinary(tensor):
+    """``tensor``, or a copy of it if it was made in inference mode: such a one takes part in no gradient."""
+    return tensor.clone() if tensor.is_inference() else tensor
+
+
+def usable_device(name):
+    """``torch.device`` of this name.
+
+    Raises:
+        InputError: there is none on this machine.
+    """
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+        raise InputError(f"cannot use device {name!r}: {str(error).partition(chr(10))[0]}") from None

@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio
 
-from nstlib import InputError, load_image, samples, stylize, upscale, upscale_training
+from nstlib import Diverged, InputError, load_image, samples, stylize, upscale, upscale_training
+from nstlib.checkpoints import read_state, write_state
 from nstlib.images import resize, to_pil
 
 
@@ -73,6 +74,69 @@ def test_training_lowers_the_loss_and_resumes(folder, tmp_path):
     path = tmp_path / "state.pt"
     list(itertools.islice(training(checkpoint=path, save_every=10), 12))  # the last checkpoint is that of step 10
     assert list(training(checkpoint=path)) == whole[10:]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scale": 5}, "unknown scale 5; choose from 2, 3, 4"),
+        ({"steps": 0}, "steps must be a whole number of at least 1, received 0"),
+        ({"batch_size": -1}, "batch_size must be a whole number"),
+        ({"crop": 0}, "crop must be a whole number"),
+        ({"crop": float("inf")}, "crop must be a whole number"),
+        ({"learning_rate": -1e-3}, "learning_rate must be a number above 0"),
+        ({"learning_rate": "fast"}, "learning_rate must be a number above 0"),
+        ({"save_every": 0}, "save_every must be a whole number"),
+        ({"seed": None}, "seed must be a whole number of at least 0"),
+        ({"device": "toaster"}, "cannot use device 'toaster'"),
+        ({"checkpoint": "nowhere/state.pt"}, "the folder .*nowhere does not exist"),
+    ],
+)
+def test_settings_are_checked_before_the_work(folder, options, message):
+    with pytest.raises(InputError, match=message):
+        upscale_training.Training([folder], **{"scale": 2, "crop": 16, **options})
+
+
+def test_divergence_is_reported_and_not_saved(folder, tmp_path):
+    path = tmp_path / "s.pt"
+    run = upscale_training.Training(
+        [folder], 2, crop=16, batch_size=2, learning_rate=1e30, checkpoint=path, save_every=1
+    )
+    with pytest.raises(Diverged, match="at step .*: lower learning_rate"):
+        list(run)
+    assert all(x.isfinite().all() for x in read_state(path)["model"].values())
+
+
+def test_checkpoint_of_another_training(folder, tmp_path):
+    path = tmp_path / "state.pt"
+    list(upscale_training.Training([folder], 2, crop=16, batch_size=2, steps=1, checkpoint=path))
+    with pytest.raises(InputError, match="state.pt is not a checkpoint of this training: Error"):
+        upscale_training.Training([folder], 3, crop=16, checkpoint=path)
+    write_state({"step": 1}, path)
+    with pytest.raises(InputError, match="state.pt is not a checkpoint of this training: 'model'"):
+        upscale_training.Training([folder], 2, crop=16, checkpoint=path)
+
+
+def test_measuring_what_cannot_be_measured():
+    image, model = torch.rand(1, 3, 20, 30), trained()
+    assert upscale_training.psnr(image, image / 2, shave=0) < 20
+    for shave, reference in ((10, image), (0, image[..., 1:])):
+        with pytest.raises(InputError, match="expected pictures of one shape and more than"):
+            upscale_training.psnr(image, reference, shave)
+    with pytest.raises(InputError, match="shave must be a whole number"):
+        upscale_training.psnr(image, image, shave=-1)
+    with pytest.raises(InputError, match="cannot shrink 30 x 20 pixels 21 times"):
+        upscale_training.shrink(image, 21)
+    with pytest.raises(InputError, match="no pictures to evaluate on"):
+        upscale_training.evaluate(model, [])
+
+
+def test_command_looks_where_it_writes(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for option in ("-o", "--log", "--checkpoint"):
+        with pytest.raises(InputError, match="the folder .* does not exist"):
+            upscale_training.main([str(folder), "--steps", "1", option, "none/x.safetensors"])
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
 
 
 def test_command_trains_and_exports(folder, tmp_path, monkeypatch):
