@@ -20,12 +20,12 @@ from measure import picture, table
 from PIL import Image
 
 from nstlib import load_backbone, load_image
-from nstlib.distill import Teacher, load_distilled
 from nstlib.features import ARCHITECTURES, STYLE_LAYERS, Backbone
 from nstlib.images import fit_size, resize, to_pil
 from nstlib.losses import content_loss, gram_loss, total_variation
 from nstlib.moments import Moments
 from nstlib.settings import Settings
+from nstlib.teacher import Teacher, load_distilled
 
 CONTENT_LAYER = "relu4_1"
 TV_WEIGHT = Settings().tv_weight

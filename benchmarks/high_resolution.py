@@ -26,9 +26,9 @@ from distillation import goals_of, losses, teachers
 from measure import Peak, picture, table
 
 from nstlib import load_image, save_image, stylize
-from nstlib.distill import Teacher
 from nstlib.images import fit_size, resize
 from nstlib.memory import PLANS
+from nstlib.teacher import Teacher
 from nstlib.tiles import Grid, seam_ratio, stylize_tiles
 from nstlib.tiling import seams
 from nstlib.transfer import style_size

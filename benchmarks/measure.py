@@ -7,7 +7,8 @@ import time
 import torch
 
 from nstlib import samples
-from nstlib.features import ARCHITECTURES, Backbone, load_backbone
+from nstlib.features import ARCHITECTURES, Backbone
+from nstlib.pretrained import load_backbone
 
 
 def network(name):

@@ -2,9 +2,10 @@
 
 from . import samples
 from .errors import Diverged, InputError
-from .features import Backbone, load_backbone
+from .features import Backbone
 from .images import load_image, read_settings, save_image
 from .moments import Moments
+from .pretrained import load_backbone
 from .run import stylize
 from .transfer import StyleTransfer
 

@@ -19,152 +19,33 @@ distances as those mapped by ``A``. So a loss in the student's features is the l
 """
 
 import argparse
+import copy
 import math
 import random
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
-from torchvision.transforms import v2
 
+from .ambient import ordinary, own_random, plain_torch, usable_device
 from .checkpoints import read_state, write_state
-from .features import ARCHITECTURES, STYLE_LAYERS, Backbone, load_backbone
-from .images import find_pictures
+from .checks import positive, share, whole
+from .errors import Diverged, InputError
+from .features import ARCHITECTURES, STYLE_LAYERS, Backbone
+from .files import check_destination, written_whole
 from .losses import gram_distance
 from .moments import Moments
+from .teacher import Teacher
+from .training_pictures import Crops, Paintings
 
-#: Channels of the 16x distilled encoder of Wang et al. (2020).
-DISTILLED_WIDTHS = ((16, 16), (32, 32), (64,) * 4, (128,) * 4, (128,))
 #: Of the gradient loss. It decides how well pictures can be optimised; the others are the way there.
 GRADIENT_WEIGHT = 3.0
 #: The losses whose gradients are compared, as (kind, layer).
 TERMS = (*(("style", layer) for layer in STYLE_LAYERS), ("content", "relu4_1"), ("content", "relu4_2"))
-
-
-class Teacher(nn.Module):
-    """One or more frozen networks that together give the feature maps to imitate.
-
-    Args:
-        parts: sequence of ``(backbone, layers, maps)``: the layers to take from this backbone, and a
-            ``{layer: (weight, bias)}`` of 1x1 convolutions to apply to them (may be empty).
-    """
-
-    def __init__(self, *parts):
-        super().__init__()
-        self.backbones = nn.ModuleList(backbone for backbone, _, _ in parts)
-        self.parts = parts
-        self.layers = tuple(layer for _, layers, _ in parts for layer in layers)
-
-    def forward(self, image, layers=None):
-        """Feature maps by layer name, float32, from RGB in [0, 1] of shape (N, 3, H, W)."""
-        result = {}
-        for backbone, own, maps in self.parts:
-            wanted = [layer for layer in own if layers is None or layer in layers]
-            for layer, x in (backbone(image, wanted) if wanted else {}).items():
-                x = x.float()
-                result[layer] = F.conv2d(x, *maps[layer]) if layer in maps else x
-        return result
-
-    @classmethod
-    def vgg19(cls, layers=(*STYLE_LAYERS, "relu1_2", "relu2_2", "relu3_4", "relu4_2"), dtype=torch.float32):
-        """torchvision's VGG-19 as the only teacher."""
-        return cls((load_backbone("vgg19").to(dtype), layers, {}))
-
-    @classmethod
-    def from_files(cls, vgg19, distilled, dtype=torch.float32):
-        """The real VGG-19 up to relu3_1 and, above it, the 16x distilled encoder of Wang et al. (2020).
-
-        Args:
-            vgg19: weights file that holds at least conv1_1 ... conv3_1 with torchvision's names.
-            distilled: the encoder's file; its ``aux`` maps turn relu4_1 and relu5_1 into VGG-19's 512 channels.
-        """
-        lower = load_backbone("vgg19", deepest="relu3_1", weights=vgg19)
-        upper, maps = load_distilled(distilled)
-        return cls(
-            (lower.to(dtype), ("relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1"), {}),
-            (
-                upper,
-                ("relu3_4", "relu4_1", "relu4_2", "relu4_4", "relu5_1"),
-                {k: maps[k] for k in ("relu4_1", "relu5_1")},
-            ),
-        )
-
-
-def load_distilled(path):
-    """The 16x distilled encoder of Wang et al. (CVPR 2020) and its maps to VGG-19's channels.
-
-    Returns:
-        ``(backbone, {layer: (weight, bias)})``. The encoder's first 1x1 convolution, which turns RGB into
-        BGR minus a mean, is folded into conv1_1; that is exact because its padding is reflection.
-    """
-    state = load_file(path)
-    backbone = Backbone(DISTILLED_WIDTHS, padding="reflect", inner_padding="reflect", deepest="relu5_1")
-    backbone.mean.zero_()
-    backbone.std.fill_(1)
-    first, shift = state["conv11.weight"], state["conv0.bias"]
-    state["conv11.weight"] = torch.einsum("oihw,ij->ojhw", first, state["conv0.weight"][:, :, 0, 0])
-    state["conv11.bias"] = state["conv11.bias"] + torch.einsum("oihw,i->o", first, shift)
-    names = {name: f"conv{name[4]}{name[6]}" for name in backbone.convs}
-    backbone.convs.load_state_dict(
-        {f"{k}.{p}": state[f"{v}.{p}"] for k, v in names.items() for p in ("weight", "bias")}
-    )
-    maps = {f"relu{b}_1": (state[f"conv{b}1_aux.weight"], state[f"conv{b}1_aux.bias"]) for b in range(1, 6)}
-    return backbone.eval().requires_grad_(False), maps
-
-
-class Crops:
-    """Endless random crops of pictures in folders, strongly varied in scale, colour and texture.
-
-    Args:
-        folders: folders with pictures.
-        size: side of the square crops in pixels.
-        keep: predicate on a path; pictures it refuses are left for the evaluation.
-
-    Raises:
-        InputError: no pictures found.
-    """
-
-    def __init__(self, folders, size, keep=lambda path: True):
-        paths = [path for path in find_pictures(folders) if keep(path)]
-        self.pictures = [torch.from_numpy(np.array(Image.open(p).convert("RGB"))).permute(2, 0, 1) for p in paths]
-        self.geometry = v2.Compose(
-            [
-                v2.RandomResizedCrop(size, scale=(0.03, 1), ratio=(0.8, 1.25), antialias=True),
-                v2.RandomHorizontalFlip(),
-                v2.RandomVerticalFlip(0.2),
-                v2.ToDtype(torch.float32, scale=True),
-            ]
-        )
-        self.colour = v2.Compose(
-            [
-                v2.RandomApply([v2.ColorJitter(0.4, 0.4, 0.6, 0.5)], 0.7),
-                v2.RandomInvert(0.05),
-                v2.RandomPosterize(3, 0.1),
-                v2.RandomApply([v2.RandomAdjustSharpness(4, 1)], 0.3),
-                v2.RandomGrayscale(0.05),
-            ]
-        )
-
-    def one(self):
-        """A crop, shape (3, size, size), RGB in [0, 1]."""
-        crop = self.geometry(random.choice(self.pictures))
-        if random.random() < 0.15:  # a blend of two, which no photograph shows but a half-stylised picture does
-            crop = torch.lerp(crop, self.geometry(random.choice(self.pictures)), random.random())
-        crop = self.colour((crop * 255).byte()).float() / 255
-        if random.random() < 0.3:  # optimised pictures are noisy on the way
-            crop = crop + torch.randn_like(crop) * random.uniform(0, 0.15)
-        return crop.clamp(0, 1)
-
-    def batch(self, n):
-        """``n`` crops, shape (n, 3, size, size)."""
-        return torch.stack([self.one() for _ in range(n)]).contiguous(memory_format=torch.channels_last)
 
 
 def embedded_gram(moments, embedding):
@@ -173,6 +54,7 @@ def embedded_gram(moments, embedding):
     return a @ moments.gram @ a.T
 
 
+@plain_torch()
 def image_gradients(describe, image, goals, create_graph=False):
     """Gradients with respect to ``image`` of its distances to ``goals``, one per goal.
 
@@ -185,69 +67,26 @@ def image_gradients(describe, image, goals, create_graph=False):
     Returns:
         ``{term: gradient}``, each of the shape of ``image``, of the losses without a unit of :mod:`nstlib.losses`.
     """
-    image = image.detach().requires_grad_()
-    with torch.enable_grad():
-        found = describe(image, list(goals))
-        # Relative squared distance: of Gram matrices it is the Gram loss, of feature maps the content loss.
-        losses = {term: gram_distance(found[term].flatten(2), goal.flatten(2)).sum() for term, goal in goals.items()}
-        return {
-            term: torch.autograd.grad(loss, image, create_graph=create_graph, retain_graph=True)[0]
-            for term, loss in losses.items()
-        }
-
-
-class Paintings:
-    """Pictures on their way from a content to a style, painted by the network that is being trained.
-
-    Each is the compromise of content and style that a transfer with a style weight of its own would look for.
-
-    Args:
-        crops: :class:`Crops`, where contents and styles come from.
-        count: how many are painted side by side.
-        strokes: how many steps a picture gets, on average, before a new one takes its place.
-        stroke: size of a step, root mean square over the pixels.
-        style_weights: smallest and largest style weight, for a content weight of 1.
-    """
-
-    STATE = ("images", "contents", "styles", "weights")
-
-    def __init__(self, crops, count=16, strokes=24, stroke=0.03, style_weights=(3, 100)):
-        self.crops, self.strokes, self.stroke, self.style_weights = crops, strokes, stroke, style_weights
-        self.contents, self.styles = crops.batch(count), crops.batch(count)
-        self.images, self.weights = torch.empty_like(self.contents), torch.empty(count)
-        for index in range(count):
-            self._start(index)
-        self.shown = None
-
-    def _start(self, index):
-        self.contents[index], self.styles[index] = self.crops.one(), self.crops.one()
-        # Noise, because a content loss of exactly 0 has no direction to compare.
-        self.images[index] = self.contents[index] + 0.02 * torch.randn_like(self.contents[index])
-        self.weights[index] = math.exp(random.uniform(*map(math.log, self.style_weights)))
-
-    def batch(self, n):
-        """``n`` of the pictures, their contents and their styles, each of shape (n, 3, H, W)."""
-        self.shown = random.sample(range(len(self.images)), n)
-        return self.images[self.shown], self.contents[self.shown], self.styles[self.shown]
-
-    def paint(self, gradients):
-        """Move the pictures shown last against ``{(kind, layer): gradient}``, each of shape (n, 3, H, W)."""
-        for row, index in enumerate(self.shown):
-            if random.random() < 1 / self.strokes:
-                self._start(index)
-                continue
-            weights = {"content": 1, "style": self.weights[index] / len(STYLE_LAYERS)}
-            move = sum(weights[kind] * g[row] for (kind, _), g in gradients.items())
-            size = move.square().mean().sqrt().clamp(min=1e-12)
-            self.images[index] = (self.images[index] - self.stroke * random.random() / size * move).clamp(0, 1)
+    image = ordinary(image).detach().requires_grad_()
+    goals = {term: ordinary(goal) for term, goal in goals.items()}
+    found = describe(image, list(goals))
+    # Relative squared distance: of Gram matrices it is the Gram loss, of feature maps the content loss.
+    losses = {term: gram_distance(found[term].flatten(2), goal.flatten(2)).sum() for term, goal in goals.items()}
+    return {
+        term: torch.autograd.grad(loss, image, create_graph=create_graph, retain_graph=True)[0]
+        for term, loss in losses.items()
+    }
 
 
 class Normalized(Backbone):
     """A backbone with batch normalisation after every convolution, for the first part of the training."""
 
+    @plain_torch()
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
-        self.norms = nn.ModuleDict({name: nn.BatchNorm2d(conv.out_channels) for name, conv in self.convs.items()})
+        self.norms = nn.ModuleDict(
+            {name: nn.BatchNorm2d(conv.out_channels, dtype=torch.float32) for name, conv in self.convs.items()}
+        )
 
     def step(self, name, x, keep=()):
         x = super().step(name, x, keep)
@@ -279,42 +118,64 @@ class Progress:
 class Distillation:
     """Train a compact network from scratch; iterate over it for one :class:`Progress` per step.
 
+    The caller's random numbers and networks stay as they are.
+
     Args:
-        teacher: :class:`Teacher`.
-        crops: :class:`Crops`.
+        teacher: :class:`~nstlib.teacher.Teacher`.
+        crops: :class:`~nstlib.training_pictures.Crops`.
         steps: length of the training; the learning rate follows one cosine over it.
         normalized_share: part of the training that runs with batch normalisation and without the gradient loss.
-        batch_size: crops per step.
+        batch_size: crops per step, at least 2.
         learning_rate: peak of the cosine.
         seed: seeds weights and crops.
         checkpoint: file to save the whole state to every ``save_every`` steps, and to resume from if it exists.
+        device: of the networks.
+
+    Raises:
+        InputError: numbers that make no sense, a checkpoint of another training or one that cannot be written, or a
+            device that this machine does not have.
+        Diverged: from a step, before it spoils the weights.
     """
 
+    @plain_torch()
     def __init__(
         self, teacher, crops, *, steps=5000, normalized_share=0.4, batch_size=8, learning_rate=4e-3, seed=0,
-        checkpoint=None, save_every=250,
+        checkpoint=None, save_every=250, device="cpu",
     ):  # fmt: skip
-        random.seed(seed)
-        torch.manual_seed(seed)
-        self.teacher, self.crops, self.steps, self.batch_size = teacher, crops, steps, batch_size
-        self.fold_step, self.learning_rate = int(steps * normalized_share), learning_rate
-        self.checkpoint, self.save_every = checkpoint, save_every
-        self.paintings = Paintings(crops)
-        self.student = new_student(Normalized)
-        for conv in self.student.convs.values():
-            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-            nn.init.zeros_(conv.bias)
-        with torch.no_grad():
-            examples = teacher(crops.batch(2 * batch_size))
-        # VGG's activations reach thousands; maps that start near zero would take all the training to grow to them.
-        self.scales = {layer: x.square().mean().sqrt() for layer, x in examples.items()}
-        self.embeddings = nn.ModuleDict(
-            {layer: nn.Conv2d(self.student.channels(layer), x.shape[1], 1, bias=False) for layer, x in examples.items()}
-        )
+        self.steps, self.batch_size = whole("steps", steps), whole("batch_size", batch_size, 2)
+        self.fold_step = int(self.steps * share("normalized_share", normalized_share))
+        self.learning_rate, self.save_every = positive("learning_rate", learning_rate), whole("save_every", save_every)
+        seed, self.device = whole("seed", seed, 0), usable_device(device)
+        self.checkpoint = None if checkpoint is None else check_destination(checkpoint)
+        self.terms = [term for term in TERMS if term[1] in teacher.layers]
+        if len(self.terms) < 2:
+            raise InputError(f"the teacher must give layers for at least two of {TERMS}; it gives {teacher.layers}")
+        self.teacher, self.crops = copy.deepcopy(teacher).to(self.device), crops
+        self.rng = random.Random(seed)
+        with own_random(seed):
+            self.student = new_student(Normalized)
+            for conv in self.student.convs.values():
+                nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+                nn.init.zeros_(conv.bias)
+            self.student.to(self.device)
+            with torch.no_grad():
+                examples = self.teacher(self._crops(2 * self.batch_size))
+            # VGG's activations reach thousands; maps that start near zero would take all the training to grow to them.
+            self.scales = {layer: x.square().mean().sqrt() for layer, x in examples.items()}
+            self.embeddings = nn.ModuleDict(
+                {
+                    layer: nn.Conv2d(self.student.channels(layer), x.shape[1], 1, bias=False, dtype=torch.float32)
+                    for layer, x in examples.items()
+                }
+            ).to(self.device)
+        self.paintings = Paintings(crops, self.rng, count=max(16, self.batch_size))
         self.step = 0
         self._start_optimizer()
-        if checkpoint and Path(checkpoint).exists():
+        if self.checkpoint and self.checkpoint.exists():
             self._resume()
+
+    def _crops(self, n):
+        return self.crops.batch(n, self.rng.getrandbits(63)).to(self.device)
 
     def _start_optimizer(self):
         parameters = [*self.student.parameters(), *self.embeddings.parameters()]
@@ -333,24 +194,31 @@ class Distillation:
 
     def __iter__(self):
         while self.step < self.steps:
-            started = time.monotonic()
-            if self.step >= self.fold_step and isinstance(self.student, Normalized):
-                self._fold()
-            losses = self._losses()
-            self.optimizer.param_groups[0]["lr"] = self._rate()
-            self.optimizer.zero_grad(set_to_none=True)
-            sum(losses.values()).backward()
-            nn.utils.clip_grad_norm_(self.optimizer.param_groups[0]["params"], 5)
-            self.optimizer.step()
-            self.averaged.update_parameters(nn.ModuleDict({"student": self.student, "embeddings": self.embeddings}))
-            self.step += 1
-            if self.checkpoint and (self.step % self.save_every == 0 or self.step == self.steps):
-                self._save()
-            yield Progress(self.step, {k: v.item() for k, v in losses.items()}, time.monotonic() - started)
+            yield self._advance()
+
+    @plain_torch()
+    @own_random()
+    def _advance(self):
+        started = time.monotonic()
+        if self.step >= self.fold_step and isinstance(self.student, Normalized):
+            self._fold()
+        losses = self._losses()
+        self.optimizer.param_groups[0]["lr"] = self._rate()
+        self.optimizer.zero_grad(set_to_none=True)
+        sum(losses.values()).backward()
+        norm = nn.utils.clip_grad_norm_(self.optimizer.param_groups[0]["params"], 5)
+        if not norm.isfinite():
+            raise Diverged(f"the gradient became NaN or infinite at step {self.step + 1}: lower learning_rate")
+        self.optimizer.step()
+        self.averaged.update_parameters(nn.ModuleDict({"student": self.student, "embeddings": self.embeddings}))
+        self.step += 1
+        if self.checkpoint and (self.step % self.save_every == 0 or self.step == self.steps):
+            self._save()
+        return Progress(self.step, {k: v.item() for k, v in losses.items()}, time.monotonic() - started)
 
     def _fold(self):
         normalized, self.embeddings = self.averaged.module["student"], self.averaged.module["embeddings"]
-        self.student = new_student(Backbone)
+        self.student = new_student(Backbone).to(self.device)
         normalized.fold_into(self.student)
         self._start_optimizer()
 
@@ -372,22 +240,22 @@ class Distillation:
     def _losses(self):
         half = self.batch_size // 2
         if self.step % 2 and not isinstance(self.student, Normalized):
-            images, contents, styles = self.paintings.batch(half)
+            images, contents, styles = (x.to(self.device) for x in self.paintings.batch(half))
             losses = self._feature_losses(torch.cat([images, styles]))
             losses["gradients"], mine = self._gradient_loss(images, contents, styles)
             self.paintings.paint(mine)
             return losses
-        images = self.crops.batch(self.batch_size)
+        images = self._crops(self.batch_size)
         losses = self._feature_losses(images)
         if not isinstance(self.student, Normalized):
-            losses["gradients"], _ = self._gradient_loss(images[:half], images[half:], images[half:])
+            losses["gradients"], _ = self._gradient_loss(images[:half], images[-half:], images[-half:])
         return losses
 
     def _feature_losses(self, images):
         with torch.no_grad():
             goals = {layer: x / self.scales[layer] for layer, x in self.teacher(images).items()}
         maps = self.student(images, self.teacher.layers)
-        embedding = moments = torch.zeros(())
+        embedding = moments = torch.zeros((), dtype=torch.float32, device=self.device)
         for layer, goal in goals.items():
             embed = self.embeddings[layer]
             stride = max(1, goal.shape[-1] // 64)  # neighbouring pixels say the same; no need to embed them all
@@ -403,7 +271,7 @@ class Distillation:
 
     def _gradient_loss(self, images, contents, styles):
         """One minus the cosine between the teacher's and the student's gradients of two losses; these gradients."""
-        terms = random.sample([term for term in TERMS if term[1] in self.embeddings], 2)
+        terms = self.rng.sample(self.terms, 2)
 
         def compare(describe, **options):
             with torch.no_grad():
@@ -417,40 +285,49 @@ class Distillation:
         loss = sum((1 - F.cosine_similarity(mine[t].flatten(1), theirs[t].flatten(1))).mean() for t in terms)
         return GRADIENT_WEIGHT * loss, {term: gradient.detach() for term, gradient in mine.items()}
 
+    @plain_torch()
+    @own_random()
     def export(self, path, description):
         """Write the averaged student and its maps as half-precision safetensors with ``{str: str}`` metadata."""
+        path = check_destination(path)
         student, embeddings = self.averaged.module["student"], self.averaged.module["embeddings"]
         if isinstance(student, Normalized):
-            plain = new_student(Backbone)
+            plain = new_student(Backbone).to(self.device)
             student.fold_into(plain)
             student = plain
         state = student.convs.state_dict()
         for layer, embedding in embeddings.items():
             state[f"{layer}.map"] = torch.linalg.qr(embedding.weight.detach().flatten(1))[1]
-        save_file({key: value.half().contiguous() for key, value in state.items()}, path, metadata=description)
+        with written_whole(path) as part:
+            save_file({key: value.half().cpu().contiguous() for key, value in state.items()}, part, description)
 
     def _save(self):
         state = {
             "step": self.step, "student": self.student.state_dict(), "embeddings": self.embeddings.state_dict(),
             "averaged": self.averaged.state_dict(), "optimizer": self.optimizer.state_dict(),
             "paintings": {name: getattr(self.paintings, name) for name in Paintings.STATE},
-            "torch_rng": torch.get_rng_state(), "python_rng": random.getstate(),
+            "random": self.rng.getstate(),
         }  # fmt: skip
         write_state(state, self.checkpoint)
 
     def _resume(self):
         state = read_state(self.checkpoint)
-        self.step = state["step"]
-        if not any(key.startswith("norms") for key in state["student"]):
-            self._fold()
-        self.student.load_state_dict(state["student"])
-        self.embeddings.load_state_dict(state["embeddings"])
-        self.averaged.load_state_dict(state["averaged"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        for name in Paintings.STATE:
-            setattr(self.paintings, name, state["paintings"][name])
-        torch.set_rng_state(state["torch_rng"])
-        random.setstate(state["python_rng"])
+        try:
+            self.step = state["step"]
+            if not any(key.startswith("norms") for key in state["student"]):
+                self._fold()
+            self.student.load_state_dict(state["student"])
+            self.embeddings.load_state_dict(state["embeddings"])
+            self.averaged.load_state_dict(state["averaged"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            for name in Paintings.STATE:
+                if state["paintings"][name].shape != getattr(self.paintings, name).shape:
+                    raise ValueError("other crops or another batch_size")
+                setattr(self.paintings, name, state["paintings"][name])
+            self.rng.setstate(state["random"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            why = str(error).partition("\n")[0]
+            raise InputError(f"{self.checkpoint} is not a checkpoint of this training: {why}") from None
 
 
 def main(arguments=None):
@@ -468,10 +345,12 @@ def main(arguments=None):
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of the teacher")
     parser.add_argument("--checkpoint", default="distill.pt")
     parser.add_argument("--log", default="distill.csv")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int)
     options = parser.parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
+    output, log = check_destination(options.output), check_destination(options.log)
     dtype = getattr(torch, options.precision)
     if options.distilled:
         teacher = Teacher.from_files(options.vgg19, options.distilled, dtype)
@@ -481,18 +360,18 @@ def main(arguments=None):
     crops = Crops(options.folders, options.crop, keep=lambda path: path.name not in options.hold_out)
     training = Distillation(
         teacher, crops, steps=options.steps, batch_size=options.batch_size,
-        learning_rate=options.learning_rate, checkpoint=options.checkpoint,
+        learning_rate=options.learning_rate, checkpoint=options.checkpoint, device=options.device,
     )  # fmt: skip
     names = ("embedding", "moments", "gradients")
     smooth = {}
-    with open(options.log, "a") as log:
+    with open(log, "a") as log:
         for progress in training:
             for name, value in progress.losses.items():
                 smooth[name] = 0.98 * smooth.get(name, value) + 0.02 * value
             if progress.step % 50 == 0:
                 row = [f"{smooth.get(name, float('nan')):.5f}" for name in names]
                 print(progress.step, *row, f"{progress.seconds:.2f}", sep=",", file=log, flush=True)
-    training.export(options.output, {"teachers": sources, "steps": str(options.steps), "made by": "nstlib.distill"})
+    training.export(output, {"teachers": sources, "steps": str(options.steps), "made by": "nstlib.distill"})
     return 0
 
 

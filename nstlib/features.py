@@ -1,18 +1,13 @@
-"""The VGG family as a perceptual backbone: layer names, weights and the plain forward pass."""
+"""The VGG family as a perceptual backbone: layer names and the plain forward pass."""
 
 import hashlib
-import os
 import re
-import warnings
-import zipfile
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import nn
 
+from .ambient import plain_torch
 from .errors import InputError, check_choice
 
 #: Output channels of every convolution, one tuple per block (the convolutions between two poolings).
@@ -28,11 +23,10 @@ POOLINGS = ("max", "average")
 PADDINGS = ("replicate", "zeros", "reflect")
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-COMPACT_WEIGHTS = Path(__file__).parent / "weights" / "compact.safetensors"
 
 
 class Backbone(nn.Module):
-    """The convolutional part of a VGG network, built only as deep as it is needed.
+    """The convolutional part of a VGG network, built only as deep as it is needed: float32, on the CPU, random weights.
 
     Layers carry the names of the literature: ``convB_I`` is the I-th convolution of block B,
     ``reluB_I`` its rectification and ``poolB`` the 2x2 pooling that closes block B.
@@ -57,6 +51,7 @@ class Backbone(nn.Module):
         {'relu1_2': (1, 8, 32, 48), 'relu2_1': (1, 16, 16, 24)}
     """
 
+    @plain_torch()
     def __init__(self, widths, *, deepest=None, pooling="max", padding="replicate", inner_padding="zeros"):
         super().__init__()
         check_choice("pooling", pooling, POOLINGS)
@@ -75,12 +70,12 @@ class Backbone(nn.Module):
             if name.startswith("conv"):
                 block, index = block_of(name), int(name.rpartition("_")[2])
                 width = widths[block - 1][index - 1]
-                self.convs[name] = nn.Conv2d(channels, width, 3)
+                self.convs[name] = nn.Conv2d(channels, width, 3, dtype=torch.float32)
                 channels = width
         #: 1x1 maps that turn some layers' features into the ones a caller sees; a distilled network has them.
         self.maps = nn.ParameterDict()
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN, dtype=torch.float32).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(IMAGENET_STD, dtype=torch.float32).view(1, 3, 1, 1))
 
     @property
     def dtype(self):
@@ -94,15 +89,31 @@ class Backbone(nn.Module):
 
     @property
     def smallest_side(self):
-        """Smallest side of a picture, in pixels, for which every layer has at least one feature."""
-        return 2 ** self.level(self.layers[-1])
+        """Smallest side, in pixels, of a picture that the whole network takes; see :meth:`least_side`."""
+        return self.least_side(self.layers[-1])
 
     @property
     def fingerprint(self):
-        """Hash of the network's shape and first weights, alike in every precision."""
-        first = self.convs["conv1_1"].weight.detach().cpu().half().contiguous()
-        shape = repr([(k, tuple(v.shape)) for k, v in self.state_dict().items()]) + self.pooling + self.padding
-        return hashlib.sha256(shape.encode() + first.numpy().tobytes()).hexdigest()[:12]
+        """16 hexadecimal digits that tell networks apart: their layers, poolings, paddings and weights.
+
+        Float16, float32 and float64 copies of one network, on whatever device, have the same.
+        """
+        digest = hashlib.sha256(repr((self.layers, self.pooling, self.padding, self.inner_padding)).encode())
+        for name, value in sorted(self.state_dict().items()):
+            digest.update(f"{name} {tuple(value.shape)}".encode())
+            digest.update(value.cpu().half().contiguous().numpy())
+        return digest.hexdigest()[:16]
+
+    def least_side(self, last):
+        """Smallest side, in pixels, of a picture that the layers down to ``last`` take.
+
+        Every layer needs one feature; a convolution with reflect padding needs two pixels, one to show for the other.
+        """
+        sides = [2 ** self.level(last)]
+        for name in self.layers[: self.layers.index(last) + 1]:
+            if name in self.convs and (self.padding if name == "conv1_1" else self.inner_padding) == "reflect":
+                sides.append(2 * 2 ** self.level(name))
+        return max(sides)
 
     def channels(self, layer):
         """Number of channels of a layer."""
@@ -124,11 +135,19 @@ class Backbone(nn.Module):
             ``{name: tensor of shape (N, C, H / 2**k, W / 2**k)}`` in the order of the network.
 
         Raises:
-            InputError: a layer that this backbone does not have.
+            InputError: a layer that this backbone does not have, or a picture too small for it.
         """
         for name in layers:
             check_choice("layer", name, self.layers)
         last = max(self.layers.index(name) for name in layers)
+        if image.dim() != 4 or image.shape[1] != 3:
+            raise InputError(f"expected pictures of shape (N, 3, H, W), received {tuple(image.shape)}")
+        least = self.least_side(self.layers[last])
+        if min(image.shape[2:]) < least:
+            raise InputError(
+                f"{self.layers[last]} needs pictures of at least {least} pixels a side with this padding, "
+                f"received {image.shape[3]} x {image.shape[2]}"
+            )
         maps, _ = self.run(image, self.layers[: last + 1], set(layers))
         return {name: maps[name] for name in self.layers if name in layers}
 
@@ -172,61 +191,6 @@ class Backbone(nn.Module):
         if mode == "replicate" and not weight.requires_grad and not torch.compiler.is_compiling():
             return _ReplicateConv.apply(x, weight, bias)
         return F.conv2d(_replicate(x) if mode == "replicate" else F.pad(x, (1, 1, 1, 1), mode=mode), weight, bias)
-
-
-def load_backbone(name="auto", *, deepest="relu5_1", weights=None, pooling="max", padding="replicate"):
-    """A backbone with trained weights, frozen and ready for use.
-
-    Args:
-        name: ``"vgg19"`` or ``"vgg16"`` (the reference networks; downloaded once through torchvision, hash
-            checked, unless a file is at hand), ``"compact"`` (the distilled VGG-19 inside this package),
-            or ``"auto"``: VGG-19 when its weights are on this machine, else compact with a warning.
-        deepest: last layer to build.
-        weights: path of a weights file (``.pth``, ``.pt`` or ``.safetensors`` with torchvision's names).
-            Without it the environment variables ``NSTLIB_VGG19`` and ``NSTLIB_VGG16`` are asked, then
-            torch hub's cache.
-        pooling: see :class:`Backbone`.
-        padding: of all convolutions.
-
-    Returns:
-        :class:`Backbone` in evaluation mode, float32, on the CPU.
-
-    Raises:
-        InputError: unknown name or layer, unreadable or incomplete file, or no network to download from.
-    """
-    check_choice("backbone", name, BACKBONES)
-    if name == "auto":
-        if weights is None and _local_file("vgg19") is None:
-            warnings.warn(
-                "The VGG-19 weights are not on this machine: using the embedded compact network. "
-                "backbone='vgg19' downloads the reference (548 MB) once; backbone='compact' silences this notice.",
-                stacklevel=2,
-            )
-            name = "compact"
-        else:
-            name = "vgg19"
-    with torch.random.fork_rng(devices=[]):  # the weights' random start is not the caller's business
-        backbone = Backbone(
-            ARCHITECTURES[name], deepest=deepest, pooling=pooling, padding=padding, inner_padding=padding
-        )
-    if name == "compact":
-        state = _read(weights or COMPACT_WEIGHTS)
-    else:
-        state = _by_layer_name(_read(weights or _local_file(name) or _download(name)), name)
-    missing = [key for key in backbone.convs.state_dict() if key not in state]
-    if missing:
-        raise InputError(
-            f"the weights for {name} end before {missing[0].partition('.')[0]}, which {deepest} needs; "
-            "choose shallower layers or a complete weights file"
-        )
-    try:
-        backbone.convs.load_state_dict({key: state[key].float() for key in backbone.convs.state_dict()})
-    except RuntimeError as error:
-        raise InputError(f"the weights do not fit {name}: {error}") from None
-    for layer in backbone.layers:
-        if f"{layer}.map" in state:
-            backbone.maps[layer] = nn.Parameter(state[f"{layer}.map"].float()[:, :, None, None])
-    return backbone.eval().requires_grad_(False)
 
 
 def layer_names(widths):
@@ -287,65 +251,3 @@ def _replicate(x):
     """
     x = torch.cat([x[..., :1, :], x, x[..., -1:, :]], 2)
     return torch.cat([x[..., :1], x, x[..., -1:]], 3)
-
-
-def _local_file(name):
-    """Path of the weights of a torchvision network on this machine, or None."""
-    variable = f"NSTLIB_{name.upper()}"
-    if os.environ.get(variable):
-        return Path(os.environ[variable])
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(_url(name)).name
-    return cached if cached.is_file() else None
-
-
-def _url(name):
-    from torchvision.models import VGG16_Weights, VGG19_Weights
-
-    return {"vgg19": VGG19_Weights, "vgg16": VGG16_Weights}[name].IMAGENET1K_V1.url
-
-
-def _download(name):
-    """Fetch torchvision's weights into torch hub's cache; the file name carries the hash to check."""
-    url = _url(name)
-    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        torch.hub.download_url_to_file(url, str(path), hash_prefix=path.stem.rpartition("-")[2])
-    except (OSError, RuntimeError) as error:
-        raise InputError(
-            f"could not download the {name} weights from {url} ({error}); name a local copy with weights= "
-            f"or NSTLIB_{name.upper()}, or use backbone='compact', which needs no download"
-        ) from None
-    return path
-
-
-def _read(path):
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"weights file not found: {path}")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        # Mapped, so that of VGG's 548 MB only the convolutions that are used are ever read.
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
-        raise InputError(f"cannot read weights from {path}: {error}") from None
-    except Exception as error:  # pickle raises a class of its own for every way a file can be wrong
-        raise InputError(f"{path} is not a weights file: {error}") from None
-
-
-def _by_layer_name(state, name):
-    """Rename torchvision's ``features.N.weight`` to ``convB_I.weight``."""
-    renamed = {}
-    for index, layer in enumerate(layer_names(ARCHITECTURES[name])):
-        for kind in ("weight", "bias"):
-            tensor = state.get(f"features.{index}.{kind}")
-            if layer.startswith("conv") and tensor is not None:
-                renamed[f"{layer}.{kind}"] = tensor
-    return renamed
-
-
-def metadata(path=COMPACT_WEIGHTS):
-    """Metadata of a safetensors weights file: what made it, from which teachers, under which licence."""
-    with safe_open(path, "pt") as file:
-        return file.metadata() or {}

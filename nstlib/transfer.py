@@ -10,11 +10,12 @@ import torch
 from .checkpoints import read_state, write_state
 from .descent import Descent, uninterrupted
 from .errors import InputError
-from .features import Backbone, deepest_of, load_backbone
+from .features import Backbone, deepest_of
 from .images import MAX_PIXELS, save_image, to_pil
 from .memory import plan_for, target_memory
 from .modes import ordinary_torch
 from .objective import Objective, style_moments
+from .pretrained import load_backbone
 from .scene import Scene, pyramid
 from .settings import FIELDS, INITS, LIVE, make_settings
 

@@ -5,19 +5,22 @@ gives ``scale**2`` pixels for each, put in their places by a pixel shuffle. It s
 picture of any size is enlarged in tiles, exactly. :mod:`nstlib.upscale_training` trains it.
 """
 
+import copy
 import math
 from itertools import pairwise
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import nn
 from tqdm.auto import tqdm
 
+from .ambient import own_random, plain_torch
+from .checks import whole
 from .errors import InputError
 from .images import load_image_and_alpha, resize, to_pil
 from .tiling import cuts
+from .weight_files import existing_file, fitted, read_weights
 
 SCALES = (2, 3, 4)
 WEIGHTS = Path(__file__).parent / "weights"
@@ -26,24 +29,30 @@ FOREIGN_HALO = 32
 
 
 class Upscaler(nn.Module):
-    """Enlarges pictures by a whole number; starts, untrained, as bicubic interpolation.
+    """Enlarges pictures by a whole number; starts, untrained, as bicubic interpolation. Float32, on the CPU.
 
     Args:
         scale: 2, 3 or 4.
         width: channels.
         depth: number of convolutions between the first and the last; even.
 
+    Raises:
+        InputError: other numbers.
+
     References: Shi et al., *Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel
     Convolutional Neural Network*, CVPR 2016, for the pixel shuffle; Kim et al., *Accurate Image Super-Resolution Using
     Very Deep Convolutional Networks*, CVPR 2016, for learning what bicubic interpolation lacks.
     """
 
+    @plain_torch()
     def __init__(self, scale, width=32, depth=8):
         super().__init__()
-        self.scale = scale
-        self.first = nn.Conv2d(3, width, 3)
-        self.body = nn.ModuleList(nn.Conv2d(width, width, 3) for _ in range(depth))
-        self.last = nn.Conv2d(width, 3 * scale**2, 3)
+        self.scale, width, depth = _scale(scale), whole("width", width), whole("depth", depth, 2)
+        if depth % 2:
+            raise InputError(f"depth must be even, received {depth}")
+        self.first = nn.Conv2d(3, width, 3, dtype=torch.float32)
+        self.body = nn.ModuleList(nn.Conv2d(width, width, 3, dtype=torch.float32) for _ in range(depth))
+        self.last = nn.Conv2d(width, 3 * self.scale**2, 3, dtype=torch.float32)
         for conv in (self.first, *self.body):
             nn.init.kaiming_normal_(conv.weight, a=0.1)
             nn.init.zeros_(conv.bias)
@@ -60,8 +69,8 @@ class Upscaler(nn.Module):
         x = F.leaky_relu(_conv(self.first, image - 0.5), 0.1)
         for first, second in zip(self.body[::2], self.body[1::2], strict=True):
             x = x + _conv(second, F.leaky_relu(_conv(first, x), 0.1))
-        size = [side * self.scale for side in image.shape[2:]]
-        base = F.interpolate(image, size=size, mode="bicubic", antialias=True, align_corners=False)
+        # Halved, so that the cubic's overshoots lie in the range to which resize clips.
+        base = resize(image / 2 + 0.25, [side * self.scale for side in image.shape[2:]]) * 2 - 0.5
         return base + F.pixel_shuffle(_conv(self.last, x), self.scale)
 
 
@@ -76,19 +85,11 @@ def load_upscaler(scale=2, weights=None):
     Raises:
         InputError: no such scale or file, or a file that cannot be read.
     """
-    if weights is None:
-        if scale not in SCALES:
-            raise InputError(f"unknown scale {scale!r}; choose from {', '.join(map(str, SCALES))}")
-        weights = WEIGHTS / f"upscale_x{scale}.safetensors"
-    path = Path(weights)
-    if not path.is_file():
-        raise InputError(f"weights file not found: {path}")
-    state = load_file(path) if path.suffix == ".safetensors" else {}
-    if not {"first.weight", "body.0.weight", "last.weight"} <= set(state):
-        return _Foreign(_load_with_spandrel(path))
-    depth = sum(key.startswith("body") and key.endswith("weight") for key in state)
-    model = Upscaler(math.isqrt(len(state["last.bias"]) // 3), len(state["first.bias"]), depth)
-    model.load_state_dict({key: value.float() for key, value in state.items()})
+    path = WEIGHTS / f"upscale_x{_scale(scale)}.safetensors" if weights is None else existing_file(weights)
+    with plain_torch(), own_random():  # the weights' random start is not the caller's business
+        state = read_weights(path)
+        ours = {"first.bias", "body.0.weight", "last.bias"} <= set(state)
+        model = _from_state(state, path) if ours else _Foreign(_load_with_spandrel(path))
     return model.eval().requires_grad_(False)
 
 
@@ -96,14 +97,19 @@ def upscale(picture, scale=2, *, model=None, tile=256, progress=False):
     """Enlarge a picture.
 
     Args:
-        picture: whatever :func:`~nstlib.images.load_image` takes. Transparency is enlarged bicubically.
+        picture: whatever :func:`~nstlib.images.load_image` takes. Transparency is enlarged bicubically; the colours
+            of fully transparent pixels are replaced by those of visible neighbours, so that they show nowhere.
         scale: 2, 3 or 4.
         model: from :func:`load_upscaler`, whose scale then counts; None for the package's.
-        tile: side of the tiles in pixels of the small picture; the result does not depend on it.
+        tile: side of the tiles in pixels of the small picture, 0 or None for one tile; the result does not depend
+            on it.
         progress: show a progress bar.
 
     Returns:
         PIL image.
+
+    Raises:
+        InputError: a picture that cannot be read, or another scale or tile.
 
     Example:
         >>> from nstlib import samples
@@ -111,32 +117,86 @@ def upscale(picture, scale=2, *, model=None, tile=256, progress=False):
         >>> upscale(small, 3).size
         (180, 120)
     """
+    model, tile = model or load_upscaler(scale), _tile(tile)
     image, alpha = load_image_and_alpha(picture)
-    large = upscale_tensor(image, model or load_upscaler(scale), tile=tile, progress=progress)
-    return to_pil(large, None if alpha is None else resize(alpha, large.shape[2:]))
+    if alpha is None:
+        return to_pil(upscale_tensor(image, model, tile=tile, progress=progress))
+    with plain_torch():
+        image = _fill(image, (alpha >= 0.5 / 255).to(image))
+        large = upscale_tensor(image, model, tile=tile, progress=progress)
+        return to_pil(large, resize(alpha, large.shape[2:]))
 
 
 def upscale_tensor(image, model, *, tile=256, progress=False):
-    """:func:`upscale` for tensors: shape (1, 3, H, W) in [0, 1] -> (1, 3, H * scale, W * scale), clipped."""
+    """:func:`upscale` for tensors: shape (N, 3, H, W) in [0, 1] -> (N, 3, H * scale, W * scale), clipped.
+
+    The model computes in its own precision, on the image's device (a copy of it, if it is elsewhere); the result has
+    the type of the image, be it float16, float32 or float64.
+
+    Raises:
+        InputError: another shape or type, NaN or infinite values, or another tile.
+    """
+    if image.dim() != 4 or image.shape[1] != 3 or not image.numel() or not image.is_floating_point():
+        raise InputError(
+            f"expected floats in [0, 1] of shape (N, 3, H, W), received {image.dtype} of shape {tuple(image.shape)}"
+        )
     height, width = image.shape[2:]
+    tile = _tile(tile) or max(height, width)
     scale, halo = model.scale, model.halo
-    model = model.to(image.device)
-    result = image.new_empty(1, 3, height * scale, width * scale)
+    weight = next(model.parameters())
+    if weight.device != image.device:
+        model = copy.deepcopy(model).to(image.device)  # the caller's stays where it is
+    if not image.isfinite().all():
+        raise InputError(f"the picture has {int((~image.isfinite()).sum())} values that are NaN or infinite")
     rows, columns = (list(pairwise(cuts(length, tile, 1))) for length in (height, width))
     cores = [(*row, *column) for row in rows for column in columns]
-    with torch.inference_mode():
+    with plain_torch(), torch.no_grad():
+        result = image.new_empty(len(image), 3, height * scale, width * scale)
         for top, bottom, left, right in tqdm(cores, unit="tile", disable=not progress):
             y, x = max(0, top - halo), max(0, left - halo)
-            large = model(image[..., y : bottom + halo, x : right + halo])
+            large = model(image[..., y : bottom + halo, x : right + halo].to(weight.dtype))
             result[..., top * scale : bottom * scale, left * scale : right * scale] = large[
                 ..., (top - y) * scale : (bottom - y) * scale, (left - x) * scale : (right - x) * scale
             ]
-    return result.clamp_(0, 1)
+        return result.clamp_(0, 1)
+
+
+def _scale(scale):
+    if scale not in SCALES:
+        raise InputError(f"unknown scale {scale!r}; choose from {', '.join(map(str, SCALES))}")
+    return int(scale)
+
+
+def _tile(tile):
+    return 0 if tile is None else whole("tile", tile, 0)
+
+
+def _fill(image, visible):
+    """``image`` with its pixels outside the mask ``visible``, shape (1, 1, H, W), coloured by those inside (push-pull).
+
+    Each gets the mean of the smallest block around it, in a pyramid of halvings, in which something is visible.
+    """
+    if visible.all() or max(image.shape[2:]) == 1:
+        return image
+    share = F.avg_pool2d(visible, 2, ceil_mode=True)
+    mean = F.avg_pool2d(image * visible, 2, ceil_mode=True) / share.clamp_min(1e-6)
+    mean = _fill(mean, (share > 0).to(image))
+    return torch.where(visible > 0, image, F.interpolate(mean, image.shape[2:], mode="bilinear"))
 
 
 def _conv(conv, x):
     # Only the network's own border repeats pixels; a tile's rim is cropped before it matters.
     return conv(F.pad(x, (1, 1, 1, 1), mode="replicate"))
+
+
+def _from_state(state, path):
+    depth = sum(key.startswith("body") and key.endswith("weight") for key in state)
+    try:
+        model = Upscaler(math.isqrt(state["last.bias"].numel() // 3), state["first.bias"].numel(), depth)
+    except InputError as error:
+        raise InputError(f"the weights in {path} do not fit: {error}") from None
+    model.load_state_dict(fitted(state, model.state_dict(), path))
+    return model
 
 
 def _load_with_spandrel(path):

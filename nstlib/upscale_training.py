@@ -8,14 +8,16 @@ import math
 import random
 import sys
 import time
-from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from .ambient import own_random, plain_torch, usable_device
 from .checkpoints import read_state, write_state
-from .errors import InputError
+from .checks import positive, whole
+from .errors import Diverged, InputError
+from .files import check_destination, written_whole
 from .images import find_pictures, load_image, resize
 from .upscale import SCALES, Upscaler, load_upscaler, upscale_tensor
 
@@ -23,7 +25,8 @@ from .upscale import SCALES, Upscaler, load_upscaler, upscale_tensor
 class Training:
     """Train an upscaler from scratch; iterate over it for one ``(step, loss)`` per step.
 
-    The loss is the mean absolute error, which gives sharper pictures than the squared one.
+    The loss is the mean absolute error, which gives sharper pictures than the squared one. The caller's random numbers
+    stay as they are.
 
     Args:
         folders: folders with pictures.
@@ -37,17 +40,26 @@ class Training:
         device: of the network.
 
     Raises:
-        InputError: no picture in the folders is large enough.
+        InputError: no picture in the folders is large enough, numbers that make no sense, a checkpoint of another
+            training or one that cannot be written, or a device that this machine does not have.
+        Diverged: from a step, before it spoils the weights.
     """
 
+    @plain_torch()
     def __init__(
         self, folders, scale, *, steps=6000, batch_size=16, crop=40, learning_rate=2e-3, keep=lambda path: True,
         seed=0, checkpoint=None, save_every=250, device="cpu",
     ):  # fmt: skip
-        random.seed(seed)
-        torch.manual_seed(seed)
-        self.steps, self.batch_size, self.crop, self.learning_rate = steps, batch_size, crop, learning_rate
-        self.checkpoint, self.save_every, self.device = checkpoint, save_every, device
+        self.steps, self.batch_size, self.crop = (
+            whole(what, value) for what, value in (("steps", steps), ("batch_size", batch_size), ("crop", crop))
+        )
+        self.learning_rate, self.save_every = positive("learning_rate", learning_rate), whole("save_every", save_every)
+        seed, self.device = whole("seed", seed, 0), usable_device(device)
+        self.checkpoint = None if checkpoint is None else check_destination(checkpoint)
+        self.rng = random.Random(seed)
+        with own_random(seed):
+            self.model = Upscaler(scale).to(self.device, memory_format=torch.channels_last)
+        scale, crop = self.model.scale, self.crop
         pictures = [load_image(path) for path in find_pictures(folders) if keep(path)]
         pairs = [(shrink(large, scale), large) for large in pictures]
         # Rounded, as the small picture in a file would be.
@@ -56,69 +68,86 @@ class Training:
         ]
         if not self.pairs:
             raise InputError(f"no pictures of at least {crop * scale} pixels a side in {', '.join(map(str, folders))}")
-        self.model = Upscaler(scale).to(device, memory_format=torch.channels_last)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=learning_rate, betas=(0.9, 0.99))
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=self.learning_rate, betas=(0.9, 0.99))
         self.step = 0
-        if checkpoint and Path(checkpoint).exists():
+        if self.checkpoint and self.checkpoint.exists():
             self._resume()
 
     def __iter__(self):
         while self.step < self.steps:
-            small, large = self._batch()
-            warmup = min(1, (self.step + 1) / 50)
-            rate = warmup * (0.5 + 0.5 * math.cos(math.pi * self.step / self.steps)) + 1e-3
-            self.optimizer.param_groups[0]["lr"] = self.learning_rate * rate
-            loss = (self.model(small) - large).abs().mean()
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.model.parameters(), 1)
-            self.optimizer.step()
-            self.step += 1
-            if self.checkpoint and (self.step % self.save_every == 0 or self.step == self.steps):
-                self._save()
-            yield self.step, loss.item()
+            yield self._advance()
+
+    @plain_torch()
+    def _advance(self):
+        small, large = self._batch()
+        warmup = min(1, (self.step + 1) / 50)
+        rate = warmup * (0.5 + 0.5 * math.cos(math.pi * self.step / self.steps)) + 1e-3
+        self.optimizer.param_groups[0]["lr"] = self.learning_rate * rate
+        loss = (self.model(small) - large).abs().mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), 1)
+        if not norm.isfinite():
+            raise Diverged(f"the gradient became NaN or infinite at step {self.step + 1}: lower learning_rate")
+        self.optimizer.step()
+        self.step += 1
+        if self.checkpoint and (self.step % self.save_every == 0 or self.step == self.steps):
+            self._save()
+        return self.step, loss.item()
 
     def export(self, path, description):
         """Write the weights as half-precision safetensors with ``{str: str}`` metadata."""
         state = {key: value.half().cpu().contiguous() for key, value in self.model.state_dict().items()}
-        save_file(state, path, metadata=description)
+        with written_whole(check_destination(path)) as part:
+            save_file(state, part, description)
 
     def _batch(self):
         """Crops and their large versions, turned and mirrored at random."""
         smalls, larges = [], []
         scale = self.model.scale
         for _ in range(self.batch_size):
-            small, large = random.choice(self.pairs)
-            y, x = (random.randrange(side - self.crop + 1) for side in small.shape[1:])
+            small, large = self.rng.choice(self.pairs)
+            y, x = (self.rng.randrange(side - self.crop + 1) for side in small.shape[1:])
             small = small[:, y : y + self.crop, x : x + self.crop]
             large = large[:, y * scale : (y + self.crop) * scale, x * scale : (x + self.crop) * scale]
-            turns, mirrored = random.randrange(4), random.random() < 0.5
+            turns, mirrored = self.rng.randrange(4), self.rng.random() < 0.5
             for crop, crops in ((small, smalls), (large, larges)):
                 turned = crop.rot90(turns, (1, 2))
                 crops.append(turned.flip(2) if mirrored else turned)
         return tuple(
-            torch.stack(crops).to(self.device).contiguous(memory_format=torch.channels_last) / 255
+            torch.stack(crops).to(self.device).contiguous(memory_format=torch.channels_last).float() / 255
             for crops in (smalls, larges)
         )
 
     def _save(self):
         state = {
             "step": self.step, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
-            "random": random.getstate(),
+            "random": self.rng.getstate(),
         }  # fmt: skip
         write_state(state, self.checkpoint)
 
     def _resume(self):
         state = read_state(self.checkpoint)
-        self.step = state["step"]
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        random.setstate(state["random"])
+        try:
+            self.step = state["step"]
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.rng.setstate(state["random"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            why = str(error).partition("\n")[0]
+            raise InputError(f"{self.checkpoint} is not a checkpoint of this training: {why}") from None
 
 
 def shrink(image, scale):
-    """Bicubic reduction with antialiasing, as MATLAB's ``imresize``; sides are first cut to multiples of ``scale``."""
+    """Bicubic reduction with antialiasing, as MATLAB's ``imresize``; sides are first cut to multiples of ``scale``.
+
+    Raises:
+        InputError: the picture has fewer than ``scale`` pixels a side.
+    """
+    scale = whole("scale", scale)
     height, width = size = [side // scale for side in image.shape[2:]]
+    if not height or not width:
+        raise InputError(f"cannot shrink {image.shape[3]} x {image.shape[2]} pixels {scale} times")
     return resize(image[..., : height * scale, : width * scale], size)
 
 
@@ -128,10 +157,19 @@ def psnr(image, reference, shave):
     Args:
         image, reference: RGB in [0, 1], shape (1, 3, H, W); rounded to 8 bits first.
         shave: border in pixels that does not count; the field uses the scale.
+
+    Raises:
+        InputError: different shapes, or nothing left inside the border.
     """
-    weights = torch.tensor([65.481, 128.553, 24.966]).view(1, 3, 1, 1)
+    shave, (height, width) = whole("shave", shave, 0), image.shape[2:]
+    if image.shape != reference.shape or 2 * shave >= min(height, width):
+        raise InputError(
+            f"expected pictures of one shape and more than {2 * shave} pixels a side, "
+            f"received {tuple(image.shape)} and {tuple(reference.shape)}"
+        )
+    weights = torch.tensor([65.481, 128.553, 24.966], dtype=torch.float32, device=image.device).view(1, 3, 1, 1)
     a, b = (((x.float() * 255).round().clamp(0, 255) / 255 * weights).sum(1) for x in (image, reference))
-    error = (a - b)[..., shave:-shave, shave:-shave].square().mean()
+    error = (a - b)[..., shave : height - shave, shave : width - shave].square().mean()
     return (10 * torch.log10(255**2 / error)).item()
 
 
@@ -141,6 +179,9 @@ def evaluate(model, pictures):
     Args:
         model: from :func:`~nstlib.upscale.load_upscaler`.
         pictures: whatever :func:`~nstlib.images.load_image` takes, each.
+
+    Raises:
+        InputError: no pictures, or one too small.
     """
     results = []
     for picture in map(load_image, pictures):
@@ -149,7 +190,9 @@ def evaluate(model, pictures):
         large = picture[..., :height, :width]
         versions = upscale_tensor(small, model), resize(small, size)
         results.append([psnr(image, large, model.scale) for image in versions])
-    return tuple(torch.tensor(results).mean(0).tolist())
+    if not results:
+        raise InputError("no pictures to evaluate on")
+    return tuple(sum(column) / len(results) for column in zip(*results, strict=True))
 
 
 def main(arguments=None):
@@ -168,17 +211,18 @@ def main(arguments=None):
     if options.threads:
         torch.set_num_threads(options.threads)
     name = f"upscale_x{options.scale}"
+    output = check_destination(options.output or f"{name}.safetensors")
+    log = check_destination(options.log or f"{name}.csv")
     training = Training(
         options.folders, options.scale, steps=options.steps, keep=lambda path: path.name not in options.hold_out,
         checkpoint=options.checkpoint or f"{name}.pt", device=options.device,
     )  # fmt: skip
     smooth, started = None, time.monotonic()
-    with open(options.log or f"{name}.csv", "a") as log:
+    with open(log, "a") as log:
         for step, loss in training:
             smooth = loss if smooth is None else 0.98 * smooth + 0.02 * loss
             if step % 50 == 0:
                 print(f"{step},{smooth:.6f},{time.monotonic() - started:.0f}", file=log, flush=True)
-    output = options.output or f"{name}.safetensors"
     description = {"scale": str(options.scale), "steps": str(options.steps), "made by": "nstlib.upscale_training"}
     training.export(output, description)
     held_out = [path for path in find_pictures(options.folders) if path.name in options.hold_out]

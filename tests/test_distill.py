@@ -1,17 +1,25 @@
 """Training the compact network: its pieces by hand, and a few real steps."""
 
+import copy
 import itertools
+import random
 
+import numpy as np
 import pytest
+import tifffile
 import torch
 from conftest import make_net, make_picture
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
-from nstlib import InputError, Moments, distill, load_backbone, load_image
-from nstlib.features import ARCHITECTURES, STYLE_LAYERS, Backbone, metadata
+from nstlib import Diverged, InputError, Moments, distill, load_backbone, load_image
+from nstlib.checkpoints import read_state, write_state
+from nstlib.features import ARCHITECTURES, STYLE_LAYERS, Backbone
 from nstlib.images import resize
 from nstlib.losses import gram_loss, wasserstein_loss
+from nstlib.pretrained import metadata
+from nstlib.teacher import DISTILLED_WIDTHS, Teacher, load_distilled
+from nstlib.training_pictures import Crops, Paintings
 
 
 @pytest.fixture
@@ -20,11 +28,11 @@ def crops(tmp_path):
     folder.mkdir()
     for seed in range(3):
         Image.fromarray(make_picture(60, 80, seed)).save(folder / f"{seed}.png")
-    return distill.Crops([folder], 32)
+    return Crops([folder], 32)
 
 
 def training(crops, **options):
-    teacher = distill.Teacher((make_net(), (*STYLE_LAYERS, "relu4_2"), {}))
+    teacher = Teacher((make_net(), (*STYLE_LAYERS, "relu4_2"), {}))
     return distill.Distillation(teacher, crops, **{"steps": 6, "normalized_share": 0.5, "batch_size": 4, **options})
 
 
@@ -63,6 +71,106 @@ def test_folding_changes_nothing():
     net.fold_into(plain)
     image = torch.rand(1, 3, 20, 20)
     torch.testing.assert_close(plain(image, ["relu2_1"]), net.eval()(image, ["relu2_1"]), rtol=1e-4, atol=1e-5)
+
+
+def test_teacher_applies_its_maps_and_moves_as_a_whole():
+    net, maps = make_net(), {"relu2_1": (torch.randn(9, 6, 1, 1), torch.randn(9))}
+    teacher = Teacher((net, ("relu1_1",), {}), (net, ("relu2_1",), maps))
+    image = torch.rand(1, 3, 20, 20)
+    found, plain = teacher(image), net(image, ["relu1_1", "relu2_1"])
+    torch.testing.assert_close(found["relu1_1"], plain["relu1_1"])
+    torch.testing.assert_close(found["relu2_1"], torch.nn.functional.conv2d(plain["relu2_1"], *maps["relu2_1"]))
+    elsewhere = copy.deepcopy(teacher).to("meta")
+    assert {x.device.type for x in elsewhere(image.to("meta")).values()} == {"meta"}
+
+
+@pytest.mark.parametrize("share", [1, 0])  # before and after the folding
+def test_training_runs_on_its_device(crops, share):
+    """On a device without values, a step gets as far as reading the first one, and mixes no devices."""
+    teacher = Teacher((make_net(), (*STYLE_LAYERS, "relu4_2"), {}))
+    run = distill.Distillation(teacher, crops, steps=2, normalized_share=share, batch_size=4, device="meta")
+    with pytest.raises(RuntimeError, match=r"called on meta tensors|data-dependent"):
+        next(iter(run))
+    assert {x.device.type for x in (*run.student.parameters(), *run.embeddings.parameters())} == {"meta"}
+    assert {x.device.type for x in teacher.parameters()} == {"cpu"}
+
+
+@pytest.mark.parametrize("batch_size", [2, 3, 5, 40])
+def test_batch_sizes(crops, batch_size):
+    for progress in training(crops, steps=3, normalized_share=0.34, batch_size=batch_size):
+        assert all(np.isfinite(loss) for loss in progress.losses.values())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": 0}, "steps must be a whole number of at least 1, received 0"),
+        ({"steps": 1.5}, "steps must be a whole number"),
+        ({"batch_size": 1}, "batch_size must be a whole number of at least 2, received 1"),
+        ({"batch_size": None}, "batch_size must be a whole number"),
+        ({"learning_rate": 0}, "learning_rate must be a number above 0, received 0"),
+        ({"learning_rate": float("nan")}, "learning_rate must be a number above 0"),
+        ({"normalized_share": 1.1}, "normalized_share must be a number from 0 to 1"),
+        ({"save_every": 0}, "save_every must be a whole number"),
+        ({"seed": -1}, "seed must be a whole number of at least 0"),
+        ({"device": "toaster"}, "cannot use device 'toaster'"),
+        ({"device": "cuda:99"}, "cannot use device 'cuda:99'"),
+        ({"checkpoint": "nowhere/state.pt"}, "the folder .*nowhere does not exist"),
+    ],
+)
+def test_settings_are_checked_before_the_work(crops, options, message):
+    with pytest.raises(InputError, match=message):
+        training(crops, **options)
+
+
+def test_numbers_of_crops_and_paintings(crops, tmp_path):
+    for size in (0, 32.5, "32", None):
+        with pytest.raises(InputError, match="size must be a whole number of at least 1"):
+            Crops([tmp_path / "photographs"], size)
+    with pytest.raises(InputError, match="n must be a whole number of at least 1, received 0"):
+        crops.batch(0, seed=0)
+    with pytest.raises(InputError, match="seed must be a whole number"):
+        crops.batch(1, seed=None)
+    for options in ({"count": 0}, {"strokes": 0}, {"stroke": -1}, {"style_weights": (0, 1)}):
+        with pytest.raises(InputError, match=f"{next(iter(options))} must be a"):
+            Paintings(crops, random.Random(0), **options)
+    with pytest.raises(InputError, match="there are 4 paintings, received n = 5"):
+        Paintings(crops, random.Random(0), count=4).batch(5)
+
+
+def test_teacher_with_too_little_to_compare(crops):
+    with pytest.raises(InputError, match="at least two of"):
+        distill.Distillation(Teacher((make_net(), ("relu1_1", "relu1_2"), {})), crops)
+
+
+def test_divergence_is_reported_and_not_saved(crops, tmp_path):
+    run = training(crops, steps=40, normalized_share=1, learning_rate=1e30, checkpoint=tmp_path / "s.pt", save_every=1)
+    with pytest.raises(Diverged, match="at step .*: lower learning_rate"):
+        list(run)
+    weights = [x for x in read_state(tmp_path / "s.pt")["student"].values() if x.is_floating_point()]
+    assert all(x.isfinite().all() for x in weights)
+
+
+def test_checkpoint_of_another_training(crops, tmp_path):
+    path = tmp_path / "state.pt"
+    for state in ({"step": 3}, {"step": 1, "model": {}}):
+        write_state(state, path)
+        with pytest.raises(InputError, match="state.pt is not a checkpoint of this training"):
+            training(crops, checkpoint=path)
+    path.unlink()
+    list(training(crops, steps=2, checkpoint=path))
+    with pytest.raises(InputError, match="state.pt is not a checkpoint of this training: other crops"):
+        training(Crops([tmp_path / "photographs"], 48), checkpoint=path)
+
+
+def test_export_looks_where_it_writes(crops, tmp_path):
+    run = training(crops, steps=1)
+    with pytest.raises(InputError, match="the folder .* does not exist"):
+        run.export(tmp_path / "none" / "w.safetensors", {})
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link.safetensors").symlink_to(tmp_path / "real" / "w.safetensors")
+    run.export(tmp_path / "link.safetensors", {})
+    assert [path.name for path in (tmp_path / "real").iterdir()] == ["w.safetensors"]
 
 
 def test_small_map_keeps_the_distances_of_the_large_one():
@@ -109,7 +217,7 @@ def test_image_gradients_by_finite_differences():
 
 
 def test_paintings_approach_content_and_style_by_their_weights(crops):
-    paintings = distill.Paintings(crops, count=4, strokes=10**9, stroke=0.05, style_weights=(10, 10))
+    paintings = Paintings(crops, random.Random(0), count=4, strokes=10**9, stroke=0.05, style_weights=(10, 10))
     for _ in range(300):
         images, contents, styles = paintings.batch(2)
         paintings.paint({("content", "relu4_2"): images - contents, ("style", "relu1_1"): images - styles})
@@ -124,14 +232,32 @@ def test_paintings_approach_content_and_style_by_their_weights(crops):
 
 
 def test_crops(crops, tmp_path):
-    batch = crops.batch(5)
+    batch = crops.batch(5, seed=1)
     assert batch.shape == (5, 3, 32, 32)
     assert batch.min() >= 0
     assert batch.max() <= 1
+    assert torch.equal(crops.batch(5, seed=1), batch)
+    assert not torch.equal(crops.batch(5, seed=2), batch)
     with pytest.raises(InputError, match="no pictures"):
-        distill.Crops([tmp_path], 32)
-    kept = distill.Crops([tmp_path / "photographs"], 32, keep=lambda path: path.name != "0.png")
+        Crops([tmp_path], 32)
+    kept = Crops([tmp_path / "photographs"], 32, keep=lambda path: path.name != "0.png")
     assert len(kept.pictures) == 2
+    with pytest.raises(InputError, match="no pictures to train on are left"):
+        Crops([tmp_path / "photographs"], 32, keep=lambda path: False)
+
+
+def test_photographs_are_read_as_pictures_everywhere_else(tmp_path):
+    """Turned upright, with all their bits, in sRGB, transparency on white."""
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned
+    Image.new("RGB", (60, 40), (0, 128, 255)).save(tmp_path / "a.png", exif=exif)
+    tifffile.imwrite(tmp_path / "b.tif", np.full((40, 60, 3), 32896, np.uint16), photometric="rgb")
+    Image.new("RGBA", (60, 40), (255, 0, 0, 0)).save(tmp_path / "c.png")
+    upright, deep, clear = Crops([tmp_path], 32).pictures
+    assert upright.shape == (3, 60, 40)
+    assert upright[:, 0, 0].tolist() == [0, 128, 255]
+    assert (deep == 128).all()
+    assert (clear == 255).all()
 
 
 def test_command_trains_and_exports(tmp_path, crops):
@@ -143,7 +269,7 @@ def test_command_trains_and_exports(tmp_path, crops):
     save_file(state, tmp_path / "vgg.safetensors")
     encoder = {"conv0.weight": 255 * torch.eye(3)[[2, 1, 0], :, None, None], "conv0.bias": torch.zeros(3)}
     encoder = {key: value.contiguous() for key, value in encoder.items()}
-    for name, conv in Backbone(distill.DISTILLED_WIDTHS, deepest="relu5_1").convs.items():
+    for name, conv in Backbone(DISTILLED_WIDTHS, deepest="relu5_1").convs.items():
         encoder[f"conv{name[4]}{name[6]}.weight"] = conv.weight.detach() / 10
         encoder[f"conv{name[4]}{name[6]}.bias"] = conv.bias.detach()
     for block, (small, large) in enumerate(((16, 64), (32, 128), (64, 256), (128, 512), (128, 512)), 1):
@@ -163,8 +289,8 @@ def test_command_trains_and_exports(tmp_path, crops):
 
 def test_distilled_encoder_folds_its_first_layer(data):
     path = data / "weights" / "vgg19_distilled_16x.safetensors"
-    net, maps = distill.load_distilled(path)
-    state = distill.load_file(path)
+    net, maps = load_distilled(path)
+    state = load_file(path)
     image = torch.rand(1, 3, 24, 24)
     x = torch.nn.functional.conv2d(image, state["conv0.weight"], state["conv0.bias"])
     x = torch.nn.functional.pad(x, (1, 1, 1, 1), mode="reflect")
@@ -173,19 +299,31 @@ def test_distilled_encoder_folds_its_first_layer(data):
     assert maps["relu5_1"][0].shape == (512, 128, 1, 1)
 
 
+def test_distilled_encoder_of_another_shape(tmp_path):
+    with pytest.raises(InputError, match="weights file not found"):
+        load_distilled(tmp_path / "none.safetensors")
+    save_file({"conv0.weight": torch.eye(3)[:, :, None, None]}, tmp_path / "w.safetensors")
+    with pytest.raises(InputError, match="conv0.bias is missing; found conv0.weight"):
+        load_distilled(tmp_path / "w.safetensors")
+
+
 def test_the_shipped_network_paints_where_the_real_one_would(data):
     """The gradients of the style loss, on pictures not used in training, point the same way as VGG-19's."""
     vgg19 = load_backbone("vgg19", deepest="relu3_1", weights=data / "weights" / "vgg19_conv1_1_to_conv3_4.safetensors")
     torch.manual_seed(0)
-    random = Backbone(distill.DISTILLED_WIDTHS, deepest="relu3_1").requires_grad_(False)
-    for conv in random.convs.values():
+    untrained = Backbone(DISTILLED_WIDTHS, deepest="relu3_1").requires_grad_(False)
+    for conv in untrained.convs.values():
         torch.nn.init.kaiming_normal_(conv.weight)
     content, style = (
         resize(load_image(data / "images" / name), (160, 160)) for name in ("content/cornell.jpg", "style/la_muse.jpg")
     )
     terms = [("style", "relu1_1"), ("style", "relu2_1"), ("style", "relu3_1")]
-    gradients = {}
-    for name, net in (("vgg19", vgg19), ("compact", load_backbone("compact", deepest="relu3_1")), ("random", random)):
+    gradients, compact = {}, load_backbone("compact", deepest="relu3_1")
+    for name, net in (
+        ("vgg19", vgg19),
+        ("compact", load_backbone("compact", deepest="relu3_1")),
+        ("random", untrained),
+    ):
         describe = describe_with(net)
         gradients[name] = distill.image_gradients(describe, content, describe(style, terms))
     for term, least in zip(terms, (0.9, 0.7, 0.3), strict=True):

@@ -1,12 +1,29 @@
 """Backbones: names, weights, forward pass against torchvision."""
 
+import copy
+import os
+import re
+import shutil
+
 import pytest
 import torch
 import torchvision
+from conftest import make_net
 from safetensors.torch import save_file
 
 from nstlib import InputError, Moments, load_backbone, load_image
-from nstlib.features import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD, STYLE_LAYERS, Backbone, deepest_of, layer_names
+from nstlib.features import (
+    ARCHITECTURES,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    PADDINGS,
+    STYLE_LAYERS,
+    Backbone,
+    deepest_of,
+    layer_names,
+)
+from nstlib.pretrained import COMPACT_WEIGHTS, metadata
+from nstlib.weight_files import read_weights
 
 
 @pytest.fixture(scope="module")
@@ -20,10 +37,18 @@ def vgg(tmp_path_factory):
 
 
 @pytest.fixture
-def offline(monkeypatch, tmp_path):
-    """No cached weights, no network."""
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+def cache(tmp_path, monkeypatch):
+    """An empty cache of torch hub, and no weights named by the environment."""
     monkeypatch.delenv("NSTLIB_VGG19", raising=False)
+    before = torch.hub.get_dir()
+    torch.hub.set_dir(str(tmp_path / "hub"))
+    yield tmp_path / "hub" / "checkpoints"
+    torch.hub.set_dir(before)
+
+
+@pytest.fixture
+def offline(cache, monkeypatch):
+    """No cached weights, no network."""
 
     def refuse(*args, **options):
         raise OSError("network is unreachable")
@@ -102,13 +127,13 @@ def test_reference_by_name_fails_clearly_offline(offline):
         load_backbone("vgg19")
 
 
-def test_download_checks_the_hash(monkeypatch, tmp_path, vgg):
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+def test_download_checks_the_hash(monkeypatch, cache, vgg):
     calls = []
 
     def download(url, path, hash_prefix):
         calls.append((url, hash_prefix))
-        torch.save(torch.load(vgg[1]), path)
+        torch.save(vgg[0].features[:2].state_dict(), path, _use_new_zipfile_serialization=False)
+        os.truncate(path, 574_673_361)  # as long as the real one
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
     for _ in range(2):  # the second time it is cached
@@ -116,21 +141,129 @@ def test_download_checks_the_hash(monkeypatch, tmp_path, vgg):
     assert calls == [("https://download.pytorch.org/models/vgg19-dcbb9e9d.pth", "dcbb9e9d")]
 
 
+def test_half_a_download_in_the_cache(offline, cache):
+    cache.mkdir(parents=True)
+    for name, length, size in (
+        ("vgg19-dcbb9e9d", 3000, "3,000 of 574,673,361"),
+        ("vgg16-397923af", 0, "0 of 553,433,881"),
+    ):
+        (cache / f"{name}.pth").write_bytes(bytes(length))
+        with pytest.raises(InputError, match=rf"{name}.pth is incomplete \({size} bytes\): delete it"):
+            load_backbone(name[:5])
+    with pytest.warns(UserWarning, match=r"3,000 of 574,673,361 bytes\): delete it.*embedded compact network"):
+        assert load_backbone("auto").convs["conv1_1"].out_channels == 16
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: {"state_dict": state, "epoch": 3},
+        lambda state: {"model": state, "optimizer": {"param_groups": []}},
+        lambda state: {f"module.{key}": value for key, value in state.items()},
+        lambda state: {"state_dict": {f"_orig_mod.{key}": value for key, value in state.items()}},
+        lambda state: {key.replace("features.", "features.module."): value for key, value in state.items()},
+        lambda state: {key.removeprefix("features."): value for key, value in state.items()},
+        lambda state: {**state, "classifier.0.bias": torch.zeros(4096)},
+    ],
+    ids=["state_dict", "model", "DataParallel", "compiled", "parallel features", "features alone", "classifier"],
+)
+def test_wrapped_weights_are_unwrapped(vgg, tmp_path, wrap):
+    torch.save(wrap(vgg[0].features.state_dict(prefix="features.")), tmp_path / "w.pth")
+    net = load_backbone(weights=tmp_path / "w.pth", deepest="relu1_1")
+    assert torch.equal(net.convs["conv1_1"].weight, vgg[0].features[0].weight)
+
+
+def test_a_file_is_recognised_by_its_content(vgg, tmp_path):
+    torch.save(torchvision.models.vgg16(weights=None).features.state_dict(), tmp_path / "vgg16.pth")
+    shutil.copy(COMPACT_WEIGHTS, tmp_path / "mine.pth")
+    files = {"vgg19": vgg[1], "vgg16": tmp_path / "vgg16.pth", "compact": tmp_path / "mine.pth"}
+    for name, path in files.items():
+        net = load_backbone("auto", weights=path)
+        widths = [width for block in ARCHITECTURES[name] for width in block]
+        assert [conv.out_channels for conv in net.convs.values()] == widths[: len(net.convs)]
+        for other in set(files) - {name}:
+            with pytest.raises(InputError, match=f"holds weights of {name}, not of {other}: use backbone='{name}'"):
+                load_backbone(other, weights=path)
+
+
+def test_tilde_is_expanded(vgg, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shutil.copy(vgg[1], tmp_path / "w.pth")
+    load_backbone("vgg19", weights="~/w.pth", deepest="relu1_1")
+    monkeypatch.setenv("NSTLIB_VGG19", "~/w.pth")
+    load_backbone("vgg19", deepest="relu1_1")
+
+
 def test_partial_weights_are_enough_for_shallow_layers(tmp_path, vgg):
     state = {k: v.contiguous() for k, v in torch.load(vgg[1]).items() if int(k.split(".")[1]) <= 10}
     save_file(state, tmp_path / "part.safetensors")
     load_backbone("vgg19", deepest="relu3_1", weights=tmp_path / "part.safetensors")
-    with pytest.raises(InputError, match="end before conv3_2, which relu4_1 needs"):
+    with pytest.raises(InputError, match="part.safetensors lack conv3_2, which relu4_1 needs"):
         load_backbone("vgg19", deepest="relu4_1", weights=tmp_path / "part.safetensors")
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"PK\x03\x04 broken"])
+@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"PK\x03\x04 broken", b"\x80\x02 broken"])
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_broken_weight_files(tmp_path, content, suffix):
     path = tmp_path / f"weights{suffix}"
     path.write_bytes(content)
-    with pytest.raises(InputError, match="weights"):
+    with pytest.raises(InputError, match=r"cannot read weights from .*: (incomplete or damaged|it is no safetensors)"):
         load_backbone("vgg19", weights=path)
+
+
+@pytest.mark.parametrize("form", ["zip", "pickle", "safetensors"])
+def test_cut_off_weight_files(tmp_path, vgg, form):
+    path, state = tmp_path / "w.pth", vgg[0].features[:4].state_dict()
+    if form == "safetensors":
+        save_file(state, path)
+    else:
+        torch.save(state, path, _use_new_zipfile_serialization=form == "zip")
+    os.truncate(path, path.stat().st_size // 2)
+    with pytest.raises(InputError, match="cannot read weights from .*: incomplete or damaged"):
+        load_backbone("vgg19", weights=path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([torch.zeros(3)], r"expected tensors by name \(a state_dict\), found list"),
+        (torch.zeros(3), r"expected tensors by name \(a state_dict\), found torch.float32"),
+        ({"epoch": 3, "state_dict": None}, "holds no tensors; found epoch, state_dict"),
+        ({}, "holds no tensors; found nothing"),
+        (torch.nn.ReLU(), r"Python objects besides weights, .*save the network's state_dict\(\)"),
+        ({f"layer{i}.weight": torch.zeros(1) for i in range(5)}, "not those of vgg19; they are named .* and 2 more"),
+        ({"features.0.weight": torch.zeros(64, 3, 5, 5)}, r"conv1_1.weight must have the shape \(64, 3, 3, 3\), found"),
+        ({"features.0.weight": torch.zeros(64, 3, 3, 3, dtype=torch.int8)}, "conv1_1.weight must hold plain floats"),
+        ({"features.0.weight": torch.full((64, 3, 3, 3), torch.nan)}, "conv1_1.weight has values that are NaN"),
+        ({"features.0.weight": torch.full((64, 3, 3, 3), torch.inf)}, "conv1_1.weight has values that are NaN or inf"),
+    ],
+)
+def test_files_without_the_weights_expected(tmp_path, content, message):
+    path = tmp_path / "w.pth"
+    if isinstance(content, dict) and "features.0.weight" in content:
+        content["features.0.bias"] = torch.zeros(64)
+    torch.save(content, path)
+    with pytest.raises(InputError, match=message):
+        load_backbone("vgg19", weights=path, deepest="relu1_1")
+
+
+def test_no_file_and_a_folder(tmp_path):
+    for load in (lambda path: load_backbone(weights=path), metadata):
+        with pytest.raises(InputError, match=r"weights file not found: .*none\.pth"):
+            load(tmp_path / "none.pth")
+        with pytest.raises(InputError, match="it is a folder"):
+            load(tmp_path)
+    (tmp_path / "w.pth").write_bytes(b"rubbish")
+    with pytest.raises(InputError, match="not a safetensors file"):
+        metadata(tmp_path / "w.pth")
+
+
+def test_maps_of_another_shape(tmp_path):
+    state = read_weights(COMPACT_WEIGHTS)
+    state["relu2_1.map"] = torch.zeros(48, 47)
+    save_file(state, tmp_path / "w.safetensors")
+    with pytest.raises(InputError, match=r"relu2_1.map must have the shape \(48, 48\), found \(48, 47\)"):
+        load_backbone("compact", weights=tmp_path / "w.safetensors")
 
 
 def test_weights_of_another_network(tmp_path):
@@ -140,6 +273,45 @@ def test_weights_of_another_network(tmp_path):
     )
     with pytest.raises(InputError, match="do not fit"):
         load_backbone("compact", weights=tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("deepest", ["relu1_1", "pool2", "relu3_1", "relu5_1"])
+def test_smallest_side_is_the_smallest_that_passes(padding, deepest):
+    net = Backbone(((2, 2),) * 5, deepest=deepest, padding=padding, inner_padding=padding)
+    side = net.smallest_side
+    assert net(torch.rand(1, 3, side, 2 * side), [deepest])[deepest].numel()
+    for shape in ((side - 1, 2 * side), (2 * side, side - 1)):
+        with pytest.raises(InputError, match=f"{deepest} needs pictures of at least {side} pixels a side"):
+            net(torch.rand(1, 3, *shape), [deepest])
+
+
+def test_smallest_side_counts_each_padding_where_it_acts():
+    assert Backbone(((2,),) * 3, deepest="relu3_1", padding="reflect").smallest_side == 4
+    assert Backbone(((2,),) * 3, deepest="relu3_1", inner_padding="reflect").smallest_side == 8
+    assert Backbone(((2,),), deepest="relu1_1", padding="reflect").smallest_side == 2
+
+
+@pytest.mark.parametrize("shape", [(3, 40, 40), (1, 1, 40, 40), (1, 4, 40, 40)])
+def test_what_is_no_picture_is_refused(small_net, shape):
+    with pytest.raises(InputError, match=r"expected pictures of shape \(N, 3, H, W\)"):
+        small_net(torch.rand(shape, dtype=torch.float64), ["relu1_1"])
+
+
+def test_fingerprint_tells_networks_apart():
+    net = make_net()
+    fingerprint = net.fingerprint
+    assert re.fullmatch("[0-9a-f]{16}", fingerprint)
+    for dtype in (torch.float16, torch.float32, torch.float64):
+        assert copy.deepcopy(net).to(dtype, memory_format=torch.channels_last).fingerprint == fingerprint
+    others = [make_net(pooling="average"), make_net(padding="zeros"), make_net(inner_padding="reflect")]
+    for name in ("conv1_1", "conv4_3"):
+        others.append(make_net())
+        others[-1].convs[name].weight[1, 2, 0, 0] += 0.1
+    others.append(make_net())
+    others[-1].maps["relu2_1"] = torch.nn.Parameter(torch.eye(6)[:, :, None, None])
+    others.append(Backbone(((4, 5),), deepest="relu1_1"))
+    assert len({fingerprint, *(other.fingerprint for other in others)}) == 1 + len(others)
 
 
 def test_unknown_names_list_the_valid_ones(small_net):

@@ -7,10 +7,12 @@ import pytest
 import torch
 from conftest import make_picture
 from PIL import Image
+from safetensors.torch import save_file
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio
 
-from nstlib import InputError, load_image, samples, stylize, upscale, upscale_training
+from nstlib import Diverged, InputError, load_image, samples, stylize, upscale, upscale_training
+from nstlib.checkpoints import read_state, write_state
 from nstlib.images import resize, to_pil
 
 
@@ -74,6 +76,69 @@ def test_training_lowers_the_loss_and_resumes(folder, tmp_path):
     assert list(training(checkpoint=path)) == whole[10:]
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scale": 5}, "unknown scale 5; choose from 2, 3, 4"),
+        ({"steps": 0}, "steps must be a whole number of at least 1, received 0"),
+        ({"batch_size": -1}, "batch_size must be a whole number"),
+        ({"crop": 0}, "crop must be a whole number"),
+        ({"crop": float("inf")}, "crop must be a whole number"),
+        ({"learning_rate": -1e-3}, "learning_rate must be a number above 0"),
+        ({"learning_rate": "fast"}, "learning_rate must be a number above 0"),
+        ({"save_every": 0}, "save_every must be a whole number"),
+        ({"seed": None}, "seed must be a whole number of at least 0"),
+        ({"device": "toaster"}, "cannot use device 'toaster'"),
+        ({"checkpoint": "nowhere/state.pt"}, "the folder .*nowhere does not exist"),
+    ],
+)
+def test_settings_are_checked_before_the_work(folder, options, message):
+    with pytest.raises(InputError, match=message):
+        upscale_training.Training([folder], **{"scale": 2, "crop": 16, **options})
+
+
+def test_divergence_is_reported_and_not_saved(folder, tmp_path):
+    path = tmp_path / "s.pt"
+    run = upscale_training.Training(
+        [folder], 2, crop=16, batch_size=2, learning_rate=1e30, checkpoint=path, save_every=1
+    )
+    with pytest.raises(Diverged, match="at step .*: lower learning_rate"):
+        list(run)
+    assert all(x.isfinite().all() for x in read_state(path)["model"].values())
+
+
+def test_checkpoint_of_another_training(folder, tmp_path):
+    path = tmp_path / "state.pt"
+    list(upscale_training.Training([folder], 2, crop=16, batch_size=2, steps=1, checkpoint=path))
+    with pytest.raises(InputError, match="state.pt is not a checkpoint of this training: Error"):
+        upscale_training.Training([folder], 3, crop=16, checkpoint=path)
+    write_state({"step": 1}, path)
+    with pytest.raises(InputError, match="state.pt is not a checkpoint of this training: 'model'"):
+        upscale_training.Training([folder], 2, crop=16, checkpoint=path)
+
+
+def test_measuring_what_cannot_be_measured():
+    image, model = torch.rand(1, 3, 20, 30), trained()
+    assert upscale_training.psnr(image, image / 2, shave=0) < 20
+    for shave, reference in ((10, image), (0, image[..., 1:])):
+        with pytest.raises(InputError, match="expected pictures of one shape and more than"):
+            upscale_training.psnr(image, reference, shave)
+    with pytest.raises(InputError, match="shave must be a whole number"):
+        upscale_training.psnr(image, image, shave=-1)
+    with pytest.raises(InputError, match="cannot shrink 30 x 20 pixels 21 times"):
+        upscale_training.shrink(image, 21)
+    with pytest.raises(InputError, match="no pictures to evaluate on"):
+        upscale_training.evaluate(model, [])
+
+
+def test_command_looks_where_it_writes(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for option in ("-o", "--log", "--checkpoint"):
+        with pytest.raises(InputError, match="the folder .* does not exist"):
+            upscale_training.main([str(folder), "--steps", "1", option, "none/x.safetensors"])
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+
+
 def test_command_trains_and_exports(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert upscale_training.main([str(folder), "--scale", "3", "--steps", "2", "-o", "x3.safetensors"]) == 0
@@ -101,6 +166,139 @@ def test_transparency_is_enlarged():
     assert large.shape == (40, 60, 4)
     assert large[:15, :, 3].max() < 30
     assert large[25:, :, 3].min() > 225
+
+
+@pytest.mark.parametrize("scale", upscale.SCALES)
+@pytest.mark.parametrize("colour", [(200, 100, 50, 128), (255, 0, 255, 1), (10, 250, 60, 255)])
+def test_a_plain_picture_stays_plain(scale, colour):
+    large = np.asarray(upscale.upscale(np.full((20, 30, 4), colour, np.uint8), scale), int)
+    assert np.abs(large - colour).max() <= 1
+
+
+@pytest.mark.parametrize("hidden", [(0, 255, 0), (255, 255, 255), (0, 0, 0)])
+def test_hidden_colours_do_not_bleed(hidden):
+    """A disc with a soft edge, and a bar across a corner, in one colour; behind them a colour that nobody sees."""
+    y, x = np.mgrid[:33, :45]
+    alpha = (255 * (12.5 - np.hypot(y - 16, x - 22)).clip(0, 1)).astype(np.uint8)
+    alpha[:3, :9] = 255
+    picture = np.dstack([np.full((33, 45, 3), (200, 60, 40)), alpha]).astype(np.uint8)
+    picture[alpha == 0, :3] = hidden
+    large = np.asarray(upscale.upscale(picture, 3), int)
+    assert (large[..., 3] == 0).any()
+    assert np.abs(large[..., :3] - (200, 60, 40)).max() <= 1
+
+
+def test_a_picture_without_a_visible_pixel():
+    large = np.asarray(upscale.upscale(np.zeros((9, 14, 4), np.uint8), 2))
+    assert large.shape == (18, 28, 4)
+    assert not large[..., 3].any()
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 2e-3), (torch.bfloat16, 2e-2), (torch.float64, 1e-6)])
+def test_precision_of_the_picture_is_kept(dtype, tolerance):
+    image, model = torch.rand(1, 3, 20, 30), trained()
+    large = upscale.upscale_tensor(image.to(dtype), model)
+    assert large.dtype == dtype
+    torch.testing.assert_close(large.float(), upscale.upscale_tensor(image, model), atol=tolerance, rtol=0)
+
+
+def test_float64_model_computes_in_its_own_precision():
+    image, model = torch.rand(1, 3, 20, 30), trained()
+    expected = upscale.upscale_tensor(image, model)
+    large = upscale.upscale_tensor(image, model.double())
+    assert large.dtype == torch.float32
+    torch.testing.assert_close(large, expected, atol=1e-5, rtol=0)
+
+
+def test_batch_is_its_pictures():
+    images, model = torch.rand(3, 3, 20, 30), trained()
+    singles = [upscale.upscale_tensor(image[None], model, tile=9) for image in images]
+    torch.testing.assert_close(upscale.upscale_tensor(images, model, tile=9), torch.cat(singles), atol=1e-6, rtol=0)
+
+
+def test_model_stays_where_it_is():
+    model = trained()
+    with pytest.raises((RuntimeError, NotImplementedError), match="meta"):  # a device of every machine, without values
+        upscale.upscale_tensor(torch.rand(1, 3, 20, 30, device="meta"), model)
+    assert {parameter.device.type for parameter in model.parameters()} == {"cpu"}
+
+
+@pytest.mark.parametrize("tile", [0, None, 8.0, np.int64(8)])
+def test_tile_of_other_tools(tile):
+    image, model = torch.rand(1, 3, 20, 30), trained()
+    torch.testing.assert_close(
+        upscale.upscale_tensor(image, model, tile=tile), upscale.upscale_tensor(image, model), atol=1e-5, rtol=0
+    )
+
+
+@pytest.mark.parametrize("tile", [-1, 0.5, "256", float("nan"), True])
+def test_wrong_tiles(tile):
+    with pytest.raises(InputError, match="tile must be a whole number of at least 0"):
+        upscale.upscale(make_picture(20, 30), 2, tile=tile)
+    with pytest.raises(InputError, match="tile must be a whole number of at least 0"):
+        upscale.upscale_tensor(torch.rand(1, 3, 8, 8), trained(), tile=tile)
+
+
+@pytest.mark.parametrize("scale", [2.0, np.int64(2), np.float32(2)])
+def test_whole_scales(scale):
+    assert upscale.upscale(make_picture(20, 30), scale).size == (60, 40)
+
+
+@pytest.mark.parametrize("scale", [0, 1, 5, -2, 2.5, "2", None, float("nan"), [2]])
+def test_wrong_scales(scale):
+    for refuse in (lambda: upscale.upscale(make_picture(20, 30), scale), lambda: upscale.Upscaler(scale)):
+        with pytest.raises(InputError, match="unknown scale .*; choose from 2, 3, 4"):
+            refuse()
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_pictures_with_holes_are_refused(bad):
+    image = torch.rand(1, 3, 8, 8)
+    image[0, 1, 2, 3] = bad
+    for refuse in (lambda: upscale.upscale(image), lambda: upscale.upscale_tensor(image, trained())):
+        with pytest.raises(InputError, match="1 values that are NaN or infinite"):
+            refuse()
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        torch.rand(3, 8, 8),
+        torch.rand(1, 4, 8, 8),
+        torch.rand(1, 3, 0, 8),
+        torch.zeros(1, 3, 8, 8, dtype=torch.uint8),
+    ],
+)
+def test_what_is_no_picture_is_refused(image):
+    with pytest.raises(InputError, match=r"expected floats in \[0, 1\] of shape \(N, 3, H, W\), received torch"):
+        upscale.upscale_tensor(image, trained())
+
+
+def test_exported_upscaler_in_other_wrappings(tmp_path, monkeypatch):
+    model, image = trained(), torch.rand(1, 3, 12, 9)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    torch.save({"model": {f"module.{k}": v.double() for k, v in model.state_dict().items()}}, tmp_path / "mine.pth")
+    again = upscale.load_upscaler(weights="~/mine.pth")
+    assert torch.equal(upscale.upscale_tensor(image, again), upscale.upscale_tensor(image, model))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"last.bias": torch.zeros(75)}, "do not fit: unknown scale 5"),
+        ({"last.bias": torch.zeros(13)}, r"last.bias must have the shape \(12,\), found \(13,\)"),
+        ({"body.1.bias": None}, "body.1.bias is missing"),
+        ({"body.1.weight": None}, "do not fit: depth must be a whole number of at least 2, received 1"),
+        ({"body.2.weight": torch.zeros(8, 8, 3, 3)}, "do not fit: depth must be even, received 3"),
+        ({"first.weight": torch.zeros(8, 3, 5, 5)}, "first.weight must have the shape"),
+        ({"first.weight": torch.full((8, 3, 3, 3), torch.nan)}, "first.weight has values that are NaN"),
+    ],
+)
+def test_upscalers_that_do_not_fit(tmp_path, change, message):
+    state = {key: value for key, value in {**trained().state_dict(), **change}.items() if value is not None}
+    save_file(state, tmp_path / "w.safetensors")
+    with pytest.raises(InputError, match=message):
+        upscale.load_upscaler(weights=tmp_path / "w.safetensors")
 
 
 def test_stylize_enlarges():

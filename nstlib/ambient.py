@@ -1,0 +1,57 @@
+"""Torch as the library needs it, whatever the caller has set for the rest of the program."""
+
+import contextlib
+
+import torch
+
+from .errors import InputError
+
+
+@contextlib.contextmanager
+def plain_torch():
+    """Ordinary tensors on the CPU with gradients recorded, inside ``inference_mode`` or another default device too.
+
+    Generators must not hold it across a ``yield``: the caller's code would run in it.
+
+    Example:
+        >>> with torch.inference_mode(), plain_torch():
+        ...     x = torch.ones(1, requires_grad=True)
+        >>> (2 * x).requires_grad
+        True
+    """
+    with torch.inference_mode(False), torch.enable_grad(), torch.device("cpu"):
+        yield
+
+
+@contextlib.contextmanager
+def own_random(seed=0):
+    """Torch's random numbers on the CPU begin with ``seed`` and end with the context; the caller's then go on.
+
+    Example:
+        >>> with own_random(1):
+        ...     a = torch.rand(1)
+        >>> with own_random(1):
+        ...     torch.equal(a, torch.rand(1))
+        True
+    """
+    with torch.random.fork_rng(devices=[]):
+        # Not torch.manual_seed, which seeds every GPU besides, for good.
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+def ordinary(tensor):
+    """``tensor``, or a copy of it if it was made in inference mode: such a one takes part in no gradient."""
+    return tensor.clone() if tensor.is_inference() else tensor
+
+
+def usable_device(name):
+    """``torch.device`` of this name.
+
+    Raises:
+        InputError: there is none on this machine.
+    """
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+        raise InputError(f"cannot use device {name!r}: {str(error).partition(chr(10))[0]}") from None

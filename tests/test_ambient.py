@@ -1,0 +1,235 @@
+"""The caller's torch: whatever it is set to, the library makes ordinary tensors and leaves everything as it was."""
+
+import contextlib
+import random
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_net, make_picture
+from PIL import Image
+
+from nstlib import Backbone, InputError, load_backbone, upscale, upscale_training
+from nstlib.ambient import usable_device
+from nstlib.distill import Distillation, image_gradients
+from nstlib.features import ARCHITECTURES, STYLE_LAYERS
+from nstlib.teacher import Teacher
+from nstlib.training_pictures import Crops, Paintings
+
+
+@contextlib.contextmanager
+def default_dtype(dtype):
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@contextlib.contextmanager
+def default_device(device):
+    torch.set_default_device(device)
+    try:
+        yield
+    finally:
+        torch.set_default_device(None)
+
+
+AMBIENCES = {
+    "inference mode": torch.inference_mode,
+    "no gradients": torch.no_grad,
+    "gradients disabled": lambda: torch.set_grad_enabled(False),
+    "default device": lambda: default_device("meta"),
+    "device context": lambda: torch.device("meta"),
+    "default dtype": lambda: default_dtype(torch.float64),
+}
+
+
+@pytest.fixture(params=AMBIENCES.values(), ids=AMBIENCES)
+def ambience(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photographs")
+    for seed in range(2):
+        Image.fromarray(make_picture(70, 80, seed)).save(folder / f"{seed}.png")
+    return folder
+
+
+def is_ordinary(tensors):
+    return all(
+        x.device.type == "cpu" and not x.is_inference() and x.dtype in (torch.float32, torch.int64) for x in tensors
+    )
+
+
+def distillation(folder, **options):
+    teacher = Teacher((make_net(), (*STYLE_LAYERS, "relu4_2"), {}))
+    return Distillation(
+        teacher, Crops([folder], 32), **{"steps": 4, "normalized_share": 0.5, "batch_size": 2, **options}
+    )
+
+
+def upscale_run(folder, **options):
+    return upscale_training.Training([folder], 2, steps=3, batch_size=2, crop=12, **options)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: load_backbone("compact"),
+        lambda: Backbone(ARCHITECTURES["compact"]),
+        lambda: upscale.load_upscaler(2),
+        lambda: upscale.Upscaler(2, width=4, depth=2),
+    ],
+    ids=["load_backbone", "Backbone", "load_upscaler", "Upscaler"],
+)
+def test_networks_are_ordinary(make, ambience):
+    with ambience():
+        network = make()
+    assert is_ordinary(network.state_dict().values())
+    image = torch.rand(1, 3, 32, 32, requires_grad=True)
+    result = network(image, ["relu5_1"])["relu5_1"] if isinstance(network, Backbone) else network(image)
+    result.sum().backward()
+    assert image.grad.isfinite().all()
+
+
+def test_upscaling_works_and_is_the_same(ambience):
+    picture = np.dstack([make_picture(20, 30), make_picture(20, 30)[..., 0]])
+    expected = np.asarray(upscale.upscale(picture, 2))
+    image = torch.rand(1, 3, 20, 30)
+    with ambience():
+        assert np.array_equal(np.asarray(upscale.upscale(picture, 2)), expected)
+        large = upscale.upscale_tensor(image, upscale.load_upscaler(2))
+    assert is_ordinary([large])
+    torch.testing.assert_close(large, upscale.upscale_tensor(image, upscale.load_upscaler(2)))
+
+
+def test_a_picture_made_in_inference_mode_is_enlarged():
+    with torch.inference_mode():
+        image = torch.rand(1, 3, 20, 30)
+    assert is_ordinary([upscale.upscale_tensor(image, upscale.load_upscaler(2))])
+
+
+def test_distillation_works_and_is_the_same(folder, ambience, tmp_path):
+    expected = [progress.losses for progress in distillation(folder)]
+    with ambience():
+        run, precise = distillation(folder), torch.get_default_dtype() == torch.float64
+        found = [progress.losses for progress in run]
+        run.export(tmp_path / "w.safetensors", {})
+        load_backbone("compact", weights=tmp_path / "w.safetensors")
+    assert is_ordinary([*run.student.state_dict().values(), *run.embeddings.state_dict().values()])
+    if precise:  # torchvision draws other random numbers then
+        assert all(np.isfinite(loss) for losses in found for loss in losses.values())
+    else:
+        assert found == [pytest.approx(losses) for losses in expected]
+
+
+def test_training_an_upscaler_works_and_is_the_same(folder, ambience, tmp_path):
+    expected = list(upscale_run(folder))
+    with ambience():
+        run = upscale_run(folder)
+        assert list(run) == expected
+        run.export(tmp_path / "w.safetensors", {})
+        scores = upscale_training.evaluate(
+            upscale.load_upscaler(weights=tmp_path / "w.safetensors"), [make_picture(40, 40)]
+        )
+    assert is_ordinary(run.model.state_dict().values())
+    assert all(np.isfinite(scores))
+
+
+def test_the_loop_body_runs_in_the_callers_mode(folder):
+    for run in (upscale_run(folder), distillation(folder)):
+        with torch.inference_mode():
+            for _ in run:
+                assert torch.is_inference_mode_enabled()
+        with torch.no_grad(), torch.device("meta"):
+            for _ in run:
+                assert torch.empty(1).is_meta
+                assert not torch.is_grad_enabled()
+
+
+def test_gradients_of_pictures_made_in_inference_mode():
+    net = make_net()
+
+    def describe(image, terms):
+        return {("content", layer): net(image, [layer])[layer] for _, layer in terms}
+
+    with torch.inference_mode():
+        image, goals = torch.rand(1, 3, 32, 32), describe(torch.rand(1, 3, 32, 32), [("content", "relu2_1")])
+        inside = image_gradients(describe, image, goals)["content", "relu2_1"]
+    torch.testing.assert_close(image_gradients(describe, image, goals)["content", "relu2_1"], inside)
+    assert inside.abs().max() > 0
+
+
+def randomness():
+    return torch.get_rng_state().tolist(), random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+
+
+def test_the_callers_random_numbers_go_on_as_if_nothing_had_happened(folder, tmp_path):
+    teacher = Teacher((make_net(), (*STYLE_LAYERS, "relu4_2"), {}))
+    before = randomness()
+
+    def untouched():
+        return randomness() == before
+
+    load_backbone("compact")
+    assert untouched()
+    model = upscale.load_upscaler(2)
+    assert untouched()
+    upscale.upscale(make_picture(20, 30), 3)
+    upscale.upscale_tensor(torch.zeros(1, 3, 8, 8), model)
+    assert untouched()
+    crops = Crops([folder], 32)
+    crops.batch(20, seed=3)
+    assert untouched()
+    paintings = Paintings(crops, random.Random(0), count=3, strokes=1)
+    images, *_ = paintings.batch(2)
+    paintings.paint({("content", "relu4_2"): images})
+    assert untouched()
+    for make in (
+        lambda **o: Distillation(teacher, crops, steps=4, normalized_share=0.5, batch_size=2, **o),
+        lambda **o: upscale_run(folder, **o),
+    ):
+        path = tmp_path / "state.pt"
+        path.unlink(missing_ok=True)
+        for _ in range(2):  # from the start, and resumed
+            run = make(checkpoint=path, save_every=1)
+            assert untouched()
+            for _ in run:
+                assert untouched()
+                break
+        list(run)
+        run.export(tmp_path / "w.safetensors", {})
+        assert untouched()
+
+
+def test_training_does_not_depend_on_the_callers_random_numbers(folder):
+    for make in (upscale_run, distillation):
+        runs = []
+        for seed in (1, 2):
+            run, losses = make(folder), []
+            for step in run:
+                torch.manual_seed(seed)
+                random.seed(seed)
+                losses.append(step[1] if make is upscale_run else step.losses)
+            runs.append(losses)
+        assert runs[0] == runs[1]
+
+
+def test_seeds_make_different_trainings(folder):
+    for make in (upscale_run, distillation):
+        first, second = (next(iter(make(folder, seed=seed))) for seed in (0, 1))
+        assert (first[1] if make is upscale_run else first.losses) != (
+            second[1] if make is upscale_run else second.losses
+        )
+
+
+def test_devices():
+    assert usable_device("cpu") == torch.device("cpu")
+    assert usable_device(torch.device("cpu")) == torch.device("cpu")
+    for name in ("toaster", "cuda:99", 7.5):
+        with pytest.raises(InputError, match="cannot use device"):
+            usable_device(name)
