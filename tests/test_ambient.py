@@ -201,6 +201,8 @@ def test_the_callers_random_numbers_go_on_as_if_nothing_had_happened(folder, tmp
             for _ in run:
                 assert untouched()
                 break
+            run.export(tmp_path / "w.safetensors", {})
+            assert untouched()
         list(run)
         run.export(tmp_path / "w.safetensors", {})
         assert untouched()

@@ -95,6 +95,15 @@ def test_training_runs_on_its_device(crops, share):
     assert {x.device.type for x in teacher.parameters()} == {"cpu"}
 
 
+@pytest.mark.filterwarnings("ignore:for .* copying from a non-meta parameter")
+def test_paintings_go_to_the_device(crops, tmp_path):
+    """Resumed there, at a step that looks at paintings, it gets as far as moving their gradients back."""
+    options = {"steps": 2, "normalized_share": 0, "checkpoint": tmp_path / "state.pt", "save_every": 1}
+    next(iter(training(crops, **options)))
+    with pytest.raises(NotImplementedError, match="Cannot copy out of meta tensor"):
+        next(iter(training(crops, **options, device="meta")))
+
+
 @pytest.mark.parametrize("batch_size", [2, 3, 5, 40])
 def test_batch_sizes(crops, batch_size):
     for progress in training(crops, steps=3, normalized_share=0.34, batch_size=batch_size):

@@ -100,7 +100,7 @@ def test_settings_are_checked_before_the_work(folder, options, message):
 def test_divergence_is_reported_and_not_saved(folder, tmp_path):
     path = tmp_path / "s.pt"
     run = upscale_training.Training(
-        [folder], 2, crop=16, batch_size=2, learning_rate=1e30, checkpoint=path, save_every=1
+        [folder], 2, crop=16, batch_size=2, steps=40, learning_rate=1e30, checkpoint=path, save_every=1
     )
     with pytest.raises(Diverged, match="at step .*: lower learning_rate"):
         list(run)
