@@ -58,7 +58,7 @@ def paint(road, content, style, options):
         return stylize(content, style, size=size // scale, upscale=scale, **whole)
     start = stylize(content, style, size=size // 4, **whole)
     return stylize_tiles(
-        content, style, size=size, start=start, tile=TILE, overlap=OVERLAP, rounds=ROUNDS,
+        content, style, size=size, init=start, tile=TILE, overlap=OVERLAP, rounds=ROUNDS,
         iterations=options.tile_iterations, share_moments=road == "split", **common,
     )  # fmt: skip
 

@@ -12,8 +12,7 @@ import numpy as np
 from measure import Peak, network, table
 
 from nstlib import StyleTransfer
-from nstlib import transfer as transfer_module
-from nstlib.memory import FULL, estimate, peak_memory
+from nstlib.memory import FULL, estimate
 from nstlib.tiling import Plan
 
 CASES = [
@@ -32,17 +31,13 @@ def measure(name, height, width, blocks, tile, device):
     options = {"backbone": net, "device": device, "levels": 1, "iterations": 3, "optimizer": "Adam"}
     for _ in StyleTransfer(content[:64, :64], content[:64, :64], size=64, **options):
         pass
-    transfer_module.plan_for = lambda *args, **others: plan
     with Peak(device) as peak:
-        transfer = StyleTransfer(content, content, size=max(height, width), **options)
+        transfer = StyleTransfer(content, content, size=max(height, width), plan=plan, **options)
         next(transfer)
     with Peak(device) as step:
         next(transfer)
-    expected = peak_memory(transfer.backbone, (height, width), plan)
-    import nstlib.memory
-
-    nstlib.memory.plan_for = lambda *args, **others: plan
-    print(json.dumps([peak.bytes, expected, step.seconds, estimate(transfer).seconds / 3]))
+    needs = estimate(transfer)
+    print(json.dumps([peak.bytes, needs.memory, step.seconds, needs.seconds / 3]))
 
 
 def main():

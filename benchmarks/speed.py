@@ -19,7 +19,6 @@ import torch.nn.functional as F
 from measure import Peak, network, table
 
 from nstlib import StyleTransfer
-from nstlib import transfer as transfer_module
 from nstlib.features import STYLE_LAYERS
 from nstlib.tiling import FULL, Plan
 
@@ -63,7 +62,6 @@ def plain(net, height, width, device, iterations):
 
 def ours(net, height, width, device, iterations, plan):
     content = np.random.default_rng(0).random((height, width, 3), dtype=np.float32)
-    transfer_module.plan_for = lambda *args, **options: plan
     return StyleTransfer(
         content,
         content,
@@ -73,6 +71,7 @@ def ours(net, height, width, device, iterations, plan):
         levels=1,
         iterations=iterations,
         optimizer="Adam",
+        plan=plan,
     )
 
 

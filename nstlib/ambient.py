@@ -9,7 +9,7 @@ from .errors import InputError
 
 @contextlib.contextmanager
 def plain_torch():
-    """Ordinary tensors on the CPU with gradients recorded, inside ``inference_mode`` or another default device too.
+    """Ordinary float32 tensors on the CPU with gradients recorded, whatever modes and defaults the caller has set.
 
     Generators must not hold it across a ``yield``: the caller's code would run in it.
 
@@ -19,8 +19,15 @@ def plain_torch():
         >>> (2 * x).requires_grad
         True
     """
-    with torch.inference_mode(False), torch.enable_grad(), torch.device("cpu"):
-        yield
+    kind = torch.get_default_dtype()
+    if kind != torch.float32:
+        torch.set_default_dtype(torch.float32)
+    try:
+        with torch.inference_mode(False), torch.enable_grad(), torch.device("cpu"):
+            yield
+    finally:
+        if kind != torch.float32:
+            torch.set_default_dtype(kind)
 
 
 @contextlib.contextmanager

@@ -3,21 +3,34 @@
 import math
 import numbers
 
+import numpy as np
+
 from .errors import InputError
 
 
-def whole(what, value, least=1):
+def number(what, value, least=-math.inf, most=math.inf):
+    """``value`` as a float, finite and from ``least`` to ``most``; NumPy's numbers count.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not _is_number(value) or not math.isfinite(value) or not least <= value <= most:
+        raise InputError(f"{what} must be a number{_limits(least, most)}, received {value!r}")
+    return float(value)
+
+
+def whole(what, value, least=1, most=math.inf):
     """``value`` as an int; whole floats such as 2.0 and NumPy's numbers count.
 
     Raises:
-        InputError: not a whole number, or below ``least``.
+        InputError: not a whole number from ``least`` to ``most``.
 
     Example:
         >>> whole("steps", 3.0)
         3
     """
-    if not _is_number(value) or not float(value).is_integer() or value < least:
-        raise InputError(f"{what} must be a whole number of at least {least}, received {value!r}")
+    if not _is_number(value) or value != value // 1 or not least <= value <= most or not math.isfinite(value):
+        raise InputError(f"{what} must be a whole number{_limits(least, most)}, received {value!r}")
     return int(value)
 
 
@@ -30,10 +43,14 @@ def positive(what, value):
 
 def share(what, value):
     """``value`` as a float from 0 to 1, else :class:`InputError`."""
-    if not _is_number(value) or not 0 <= value <= 1:
-        raise InputError(f"{what} must be a number from 0 to 1, received {value!r}")
-    return float(value)
+    return number(what, value, 0, 1)
 
 
 def _is_number(value):
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
+
+
+def _limits(least, most):
+    if most < math.inf:
+        return f" from {least:g} to {most:g}"
+    return f" of at least {least:g}" if least > -math.inf else ""

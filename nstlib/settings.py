@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .checks import number, whole
 from .color import COLORS
 from .errors import InputError, check_choice
 from .features import BACKBONES, PADDINGS, POOLINGS, STYLE_LAYERS, Backbone
@@ -23,24 +24,11 @@ MEMORY = ("auto", "full", "tiled")
 GIVEN = "given"
 
 
-def check_number(name, value, least=-math.inf, most=math.inf, *, whole=False):
-    """``value`` as an int or a float; NumPy's numbers are taken too.
+def _number(default, least, most=math.inf, *, integer=False, optional=False, live=False, help):
+    kind = whole if integer else number
 
-    Raises:
-        InputError: no such number, or one outside ``[least, most]``.
-    """
-    kind = numbers.Integral if whole else numbers.Real
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, kind) or not least <= value <= most:
-        limits = f"of at least {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
-        raise InputError(f"{name} must be a {'whole ' if whole else ''}number {limits}, received {value!r}")
-    if not whole and not math.isfinite(value):
-        raise InputError(f"{name} must be a finite number, received {value!r}")
-    return int(value) if whole else float(value)
-
-
-def _number(default, least, most=math.inf, *, whole=False, optional=False, live=False, help):
     def check(name, value):
-        return None if optional and value is None else check_number(name, value, least, most, whole=whole)
+        return None if optional and value is None else kind(name, value, least, most)
 
     return field(default=default, metadata={"check": check, "least": least, "most": most, "live": live, "help": help})
 
@@ -75,7 +63,7 @@ def _check_layers(name, value):
         layers = dict.fromkeys(names, 1.0)
     if not layers or not all(isinstance(layer, str) for layer in layers):
         raise InputError(f"{name} must be layer names or {{layer: weight}}, at least one, received {value!r}")
-    layers = {layer: check_number(f"{name}[{layer!r}]", weight, 0) for layer, weight in layers.items()}
+    layers = {layer: number(f"{name}[{layer!r}]", weight, 0) for layer, weight in layers.items()}
     if not sum(layers.values()):
         raise InputError(f"{name} needs a weight above 0, received {layers}")
     return layers
@@ -86,7 +74,7 @@ def _check_blend(name, value):
         return None
     if isinstance(value, str) or not isinstance(value, (Sequence, np.ndarray)) or not len(value):
         raise InputError(f"{name} must be a weight for each style picture, received {value!r}")
-    weights = tuple(check_number(name, weight, 0) for weight in value)
+    weights = tuple(number(name, weight, 0) for weight in value)
     if not sum(weights):
         raise InputError(f"{name} needs a weight above 0, received {weights}")
     return weights
@@ -125,9 +113,7 @@ def _check_memory(name, value):
     if isinstance(value, str):
         check_choice(name, value, MEMORY)
         return value
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value <= 0:
-        raise InputError(f"{name} must be one of {', '.join(MEMORY)} or a number of bytes, received {value!r}")
-    return int(value)
+    return whole(f"{name}, if not one of {', '.join(MEMORY)},", value)
 
 
 def _check_text(name, value):
@@ -152,7 +138,7 @@ class Settings:
     """
 
     size: int | None = _number(
-        512, 1, whole=True, optional=True, help="longer side of the result in pixels; None for the content's own size"
+        512, 1, integer=True, optional=True, help="longer side of the result in pixels; None for the content's own size"
     )
     content_weight: float = _number(1.0, 0, live=True, help="alpha, weight of the content loss")
     style_weight: float = _number(20.0, 0, live=True, help="beta, weight of the style loss")
@@ -170,9 +156,9 @@ class Settings:
         "LBFGS", OPTIMIZERS, live=True, help="LBFGS has the lowest loss in the same time, Adam needs the least memory"
     )
     learning_rate: float | None = _number(None, 1e-12, optional=True, live=True, help="None for the optimizer's own")
-    iterations: int = _number(250, 1, whole=True, help="over all sizes; the coarse ones get more of them")
+    iterations: int = _number(250, 1, integer=True, help="over all sizes; the coarse ones get more of them")
     levels: int | None = _number(
-        None, 1, whole=True, optional=True,
+        None, 1, integer=True, optional=True,
         help="sizes of the pyramid, each twice the last; None for as many as keep 256 pixels, 1 for no pyramid",
     )  # fmt: skip
     init: object = _other("content", _check_init, help="content, noise, style, or a picture to start from")
@@ -189,7 +175,7 @@ class Settings:
         1.0, 1e-12, help="size of the style relative to the result: larger values, larger strokes"
     )
     style_blend: tuple | None = _other(None, _check_blend, help="weight of each style picture; None for equal ones")
-    seed: int = _number(0, -(2**63), 2**63 - 1, whole=True, help="of the noise; every number is one fixed noise")
+    seed: int = _number(0, -(2**63), 2**63 - 1, integer=True, help="of the noise; every number is one fixed noise")
     device: str = _other("auto", _check_device, help="auto takes the fastest there is")
     precision: str = _choice("auto", PRECISIONS, help="of the network; auto is float16 on CUDA, else float32")
     memory: object = _other("auto", _check_memory, help="auto (what fits in the free memory), full, tiled, or bytes")

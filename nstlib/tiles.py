@@ -6,6 +6,7 @@ for whatever else works on tiles. What it borrows from the exact way is that mom
 that the picture as a whole gets the style and not each tile all of it.
 """
 
+import math
 import warnings
 from dataclasses import dataclass
 from functools import partial
@@ -14,14 +15,15 @@ from itertools import pairwise
 import torch
 from tqdm.auto import tqdm
 
+from .ambient import plain_torch
+from .checks import whole
 from .descent import Descent
 from .errors import Diverged, InputError
 from .images import MAX_PIXELS, composite, to_pil
 from .memory import plan_for, target_memory
-from .modes import ordinary_torch
 from .objective import Objective, style_moments
 from .scene import Scene
-from .settings import check_number, make_settings
+from .settings import make_settings
 from .transfer import choose_device, prepare_backbone
 
 
@@ -50,8 +52,8 @@ class Grid:
     overlap: int
 
     def __post_init__(self):
-        check_number("tile", self.tile, 1, whole=True)
-        check_number("overlap", self.overlap, whole=True)
+        whole("tile", self.tile)
+        whole("overlap", self.overlap, -math.inf)
         if not 0 <= self.overlap < self.tile:
             raise InputError(f"overlap must be from 0 to below the tile's {self.tile} pixels, received {self.overlap}")
 
@@ -173,8 +175,8 @@ def stylize_tiles(
     Raises:
         InputError: as :func:`nstlib.stylize`; tiles too small for the network; ``levels`` above 1.
     """
-    check_number("rounds", rounds, 1, whole=True)
-    with ordinary_torch():
+    rounds = whole("rounds", rounds)
+    with plain_torch():
         settings = make_settings(preset, **options)
         if settings.levels not in (None, 1):
             raise InputError(f"stylize_tiles paints at one size: levels must be 1, received {settings.levels}")

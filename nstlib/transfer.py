@@ -7,13 +7,13 @@ import warnings
 
 import torch
 
+from .ambient import plain_torch, usable_device
 from .checkpoints import read_state, write_state
 from .descent import Descent, uninterrupted
 from .errors import InputError
 from .features import Backbone, deepest_of
 from .images import MAX_PIXELS, save_image, to_pil
 from .memory import plan_for, target_memory
-from .modes import ordinary_torch
 from .objective import Objective, style_moments
 from .pretrained import load_backbone
 from .scene import Scene, pyramid
@@ -79,7 +79,7 @@ class StyleTransfer:
     """
 
     def __init__(self, content, style, *, preset="default", plan=None, max_pixels=MAX_PIXELS, **options):
-        with ordinary_torch():
+        with plain_torch():
             self.settings = settings = make_settings(preset, **options)
             self.device = choose_device(settings.device)
             self.backbone = prepare_backbone(settings, self.device)
@@ -102,7 +102,7 @@ class StyleTransfer:
         done = self._descent.iterations == self.counts[self._level]
         if done and self._level + 1 == len(self.sizes):
             raise StopIteration
-        with ordinary_torch():
+        with plain_torch():
             if done:
                 size = self.sizes[self._level + 1]
                 larger = self._descent.enlarged(size, *self._task(size))
@@ -128,7 +128,7 @@ class StyleTransfer:
     @property
     def image(self):
         """The picture so far, float32 in [0, 1], straight colours, shape (1, 3, H, W), on the transfer's device."""
-        with ordinary_torch():
+        with plain_torch():
             image = self._descent.average.clone()
             return image if self.settings.color == "style" else self._scene.finish(image)
 
@@ -224,7 +224,7 @@ class StyleTransfer:
             )
         if not (state["image"].isfinite().all() and state["average"].isfinite().all()):
             raise InputError(f"{path} holds a picture that is not finite: it is of no use, delete it")
-        with ordinary_torch():
+        with plain_torch():
             size = self.sizes[state["level"]]
             descent = Descent(state["image"].to(self.device, self._arithmetic), self.settings, *self._task(size))
             descent.load(state)
@@ -250,10 +250,11 @@ def choose_device(name):
         InputError: the machine has no such device.
     """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    device = torch.device(next(kind for kind, there in available.items() if there) if name == "auto" else name)
-    if not available[device.type]:
-        raise InputError(f"device {device} is not available on this machine; use device='auto' or 'cpu'")
-    return device
+    if name == "auto":
+        return torch.device(next(kind for kind, there in available.items() if there))
+    if not available[name.partition(":")[0]]:
+        raise InputError(f"device {name} is not available on this machine; use device='auto' or 'cpu'")
+    return usable_device(name)
 
 
 def prepare_backbone(settings, device):

@@ -157,7 +157,8 @@ def test_every_setting_is_obeyed():
         {"size": 100}, {"content_weight": 50}, {"style_weight": 1}, {"tv_weight": 1000}, {"style_layers": ["relu1_1"]},
         {"content_layers": ["relu1_1"], "content_weight": 50}, {"style_loss": "mean_std"}, {"optimizer": "Adam"},
         {"learning_rate": 0.1}, {"iterations": 1}, {"init": "noise"}, {"init": style}, {"color": "histogram"},
-        {"color": "luminance", "color_strength": 0.5}, {"style_scale": 0.5}, {"preset": "gatys2016", "pooling": "max", "padding": "replicate"},
+        {"color": "luminance", "color_strength": 0.5}, {"style_scale": 0.5}, 
+        {"preset": "gatys2016", "pooling": "max", "padding": "replicate"},
         {"style": [style, content], "style_blend": (1, 3)},
     ):  # fmt: skip
         assert not np.array_equal(plain, paint(**changed)), changed
