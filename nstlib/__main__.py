@@ -14,7 +14,7 @@ from . import samples
 from .arguments import make_parser
 from .errors import InputError
 from .images import check_output, save_image
-from .memory import estimate, free_memory, largest_size
+from .memory import SAFE_SHARE, estimate, free_memory, largest_size
 from .run import check_checkpoint, despite_interruption, refuse_inputs, run
 from .transfer import StyleTransfer
 from .upscale import load_upscaler
@@ -61,7 +61,7 @@ def _paint(
         checkpoint_every=checkpoint_every,
         resume=resume,
     )
-    note = transfer.settings.as_dict() | ({"upscale": painted.scale} if painted.scale > 1 else {})
+    note = transfer.as_dict() | ({"upscale": painted.scale} if painted.scale > 1 else {})
     kept, interrupted = despite_interruption(lambda: _save(painted, output, note))
     if kept is not None:
         _say(kept)
@@ -106,7 +106,7 @@ def _free_name(path):
 def _print_estimate(transfer):
     needs = estimate(transfer)
     _say(f"this transfer: {needs}")
-    free = free_memory(transfer.device)
+    free = SAFE_SHARE * free_memory(transfer.device)
     height, width = needs.size
     settings = transfer.settings
     longest = largest_size(

@@ -11,6 +11,7 @@ from .errors import InputError
 def plain_torch():
     """Ordinary float32 tensors on the CPU with gradients recorded, whatever modes and defaults the caller has set.
 
+    The default type is the process's: other threads that count on another one see float32 for as long.
     Generators must not hold it across a ``yield``: the caller's code would run in it.
 
     Example:
@@ -23,7 +24,11 @@ def plain_torch():
     if kind != torch.float32:
         torch.set_default_dtype(torch.float32)
     try:
-        with torch.inference_mode(False), torch.enable_grad(), torch.device("cpu"):
+        with contextlib.ExitStack() as stack:
+            for kind_of_device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+                stack.enter_context(torch.autocast(kind_of_device, enabled=False))
+            for mode in (torch.inference_mode(False), torch.enable_grad(), torch.device("cpu")):
+                stack.enter_context(mode)
             yield
     finally:
         if kind != torch.float32:

@@ -14,7 +14,7 @@ def number(what, value, least=-math.inf, most=math.inf):
     Raises:
         InputError: it is not.
     """
-    if not _is_number(value) or not math.isfinite(value) or not least <= value <= most:
+    if not _is_number(value) or not least <= value <= most:
         raise InputError(f"{what} must be a number{_limits(least, most)}, received {value!r}")
     return float(value)
 
@@ -29,14 +29,14 @@ def whole(what, value, least=1, most=math.inf):
         >>> whole("steps", 3.0)
         3
     """
-    if not _is_number(value) or value != value // 1 or not least <= value <= most or not math.isfinite(value):
+    if not _is_number(value) or value != value // 1 or not least <= value <= most:
         raise InputError(f"{what} must be a whole number{_limits(least, most)}, received {value!r}")
     return int(value)
 
 
 def positive(what, value):
     """``value`` as a float above 0 and below infinity, else :class:`InputError`."""
-    if not _is_number(value) or not math.isfinite(value) or value <= 0:
+    if not _is_number(value) or value <= 0:
         raise InputError(f"{what} must be a number above 0, received {value!r}")
     return float(value)
 
@@ -47,7 +47,13 @@ def share(what, value):
 
 
 def _is_number(value):
-    return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
+    """Whether it is one that a float can hold."""
+    if not isinstance(value, numbers.Real) or isinstance(value, (bool, np.bool_)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _limits(least, most):

@@ -17,7 +17,9 @@ AVERAGING = 0.9
 #: In half precision gradients overflow at 65504. They are taken of the loss times a power of two, which is halved when
 #: they do and doubled after so many iterations in which they did not.
 CALM = 100
-LARGEST_SCALE, SMALLEST_SCALE = 2.0**10, 2.0**-40
+LARGEST_SCALE, SMALLEST_SCALE = 2.0**10, 2.0**-24
+#: Pairs of L-BFGS's history below which it is not cut when memory runs out.
+SHORTEST_HISTORY = 2
 
 
 class Descent:
@@ -37,7 +39,7 @@ class Descent:
         plan: the plan in use.
     """
 
-    def __init__(self, image, settings, plan, aim):
+    def __init__(self, image, settings, plan, aim, *, history=None):
         self.settings, self.plan = settings, plan
         self.iterations = 0
         self._aim, self._objective = aim, None
@@ -45,7 +47,7 @@ class Descent:
         self.average, self._weight = self._image.detach().clone(), 0.0
         self._good = self.average.to(torch.float16)
         self._scale, self._calm = 1.0, 0
-        self._history = None
+        self._history = history
         self._start_optimizer()
 
     def step(self):
@@ -76,9 +78,9 @@ class Descent:
 
     def enlarged(self, size, plan, aim):
         """The descent that goes on from here at another ``size`` (height, width)."""
-        larger = Descent(resize(self.average, size), self.settings, plan, aim)
+        larger = Descent(resize(self.average, size), self.settings, plan, aim, history=self._history)
         warm_start(larger._optimizer, larger._image, self._optimizer, self._image)
-        larger._scale, larger._history = self._scale, self._history
+        larger._scale = self._scale
         return larger
 
     def state(self):
@@ -87,6 +89,7 @@ class Descent:
             "iterations": self.iterations, "image": self._image.detach(), "average": self.average,
             "weight": self._weight, "optimizer": self._optimizer_name, "optimizer_weights": self._optimizer_weights,
             "optimizer_state": self._optimizer.state_dict()["state"].get(0), "scale": self._scale, "calm": self._calm,
+            "history": self._history,
         }  # fmt: skip
 
     def load(self, state):
@@ -94,8 +97,9 @@ class Descent:
         with torch.no_grad():
             self._image.copy_(state["image"])
             self.average.copy_(state["average"])
+            self._good.copy_(self.average)
         self.iterations, self._weight = state["iterations"], state["weight"]
-        self._scale, self._calm = state["scale"], state["calm"]
+        self._scale, self._calm, self._history = state["scale"], state["calm"], state["history"]
         self._start_optimizer(state["optimizer"])
         self._optimizer_weights = state["optimizer_weights"]
         if state["optimizer_state"]:
@@ -103,18 +107,22 @@ class Descent:
 
     def _start_optimizer(self, name=None):
         s = self.settings
-        self._optimizer_name, self._optimizer_weights = name or s.optimizer, s.loss_weights
-        self._optimizer = make_optimizer(self._optimizer_name, self._image, s.learning_rate)
-        if self._history is not None and isinstance(self._optimizer, LBFGS):
-            self._optimizer.param_groups[0]["history_size"] = self._history
+        name, weights = name or s.optimizer, s.loss_weights
+        optimizer = make_optimizer(name, self._image, s.learning_rate)
+        if self._history is not None and isinstance(optimizer, LBFGS):
+            optimizer.param_groups[0]["history_size"] = self._history
+        with uninterrupted():
+            self._optimizer, self._optimizer_name, self._optimizer_weights = optimizer, name, weights
 
     def _evaluate(self):
         """Fill the image's gradient, finite; return the losses."""
         while True:
             losses = self._with_less_memory(self._losses_and_gradient)
             loss, gradient = torch.stack([losses[-1].isfinite(), self._image.grad.isfinite().all()]).tolist()
-            if not loss or (not gradient and self._scale <= SMALLEST_SCALE):
-                self._diverge(losses[-1] if not loss else "its gradient is")
+            # What overflows in a larger type is no matter of scale.
+            hopeless = self._scale <= SMALLEST_SCALE or self._objective.backbone.dtype != torch.float16
+            if not loss or (not gradient and hopeless):
+                self._diverge(losses[-1] if not loss else "the gradient is")
             if gradient:
                 break
             self._scale, self._calm = self._scale / 2, 0
@@ -135,27 +143,36 @@ class Descent:
         return torch.stack(losses).detach()
 
     def _update(self, losses):
-        s = self.settings
-        self._optimizer.param_groups[0]["lr"] = s.learning_rate or OPTIMIZERS[s.optimizer][1]
-        try:
-            self._optimizer.step(lambda: losses[-1])
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error) or not isinstance(self._optimizer, LBFGS):
-                raise
-            # Its history is most of what an iteration keeps. Without it the next step is one of steepest descent.
-            self._history = max(2, self._optimizer.param_groups[0]["history_size"] // 2)
-            warnings.warn(f"out of memory: L-BFGS goes on with {self._history} pairs of its history", stacklevel=2)
-            self._start_optimizer()
+        self._move(losses)
         with torch.no_grad():
             # Clamp after every step: L-BFGS moves far outside [0, 1], and clamping only at the end undoes most of it.
             self._image.clamp_(0, 1)
             if not self._image.isfinite().all():
                 self._diverge("the picture is")
-            if s.optimizer == "LBFGS":  # no jitter, no averaging
+            if self._optimizer_name == "LBFGS":  # no jitter, no averaging
                 self.average.copy_(self._image)
             else:
                 self._weight = AVERAGING * self._weight + (1 - AVERAGING)
                 self.average.lerp_(self._image, (1 - AVERAGING) / self._weight)
+
+    def _move(self, losses):
+        """Let the optimizer move the image; when memory runs out for L-BFGS, with less of its history."""
+        while True:
+            rate = self.settings.learning_rate or OPTIMIZERS[self._optimizer_name][1]
+            self._optimizer.param_groups[0]["lr"] = rate
+            try:
+                self._optimizer.step(lambda: losses[-1])
+                return
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or not isinstance(self._optimizer, LBFGS):
+                    raise
+                pairs = self._optimizer.param_groups[0]["history_size"] // 2
+                if pairs < SHORTEST_HISTORY:
+                    raise
+            # Outside the handler, so that the old vectors are gone. The first step without them is a steepest descent.
+            warnings.warn(f"out of memory: L-BFGS goes on with {pairs} pairs of its history", stacklevel=2)
+            self._history = pairs
+            self._start_optimizer()
 
     def _diverge(self, what):
         with uninterrupted(), torch.no_grad():
@@ -164,8 +181,10 @@ class Descent:
             self._weight = 0.0
             self._start_optimizer()
         what = f"the loss became {what.item()}:" if torch.is_tensor(what) else f"{what} no longer finite:"
+        half = self._objective.backbone.dtype in (torch.float16, torch.bfloat16)
         raise Diverged(
-            f"{what} the picture is the last good one. A smaller learning_rate or weight helps, or precision='float32'"
+            f"{what} the picture is the last good one. A smaller learning_rate or weight helps"
+            + (", or precision='float32'" if half else "")
         )
 
     def _with_less_memory(self, compute):

@@ -78,23 +78,6 @@ def load_image_and_alpha(source, *, max_pixels=MAX_PIXELS):
     return image, None if alpha is None else torch.from_numpy(np.array(alpha, order="C"))[None, None]
 
 
-def find_pictures(folders):
-    """Paths of the pictures in these folders, told by their suffix, sorted within each folder.
-
-    Raises:
-        InputError: there are none, or no such folder.
-    """
-    folders = [Path(folder).expanduser() for folder in folders]
-    for folder in folders:
-        if not folder.is_dir():
-            raise InputError(f"no such folder: {folder}")
-    paths = [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES]
-    paths = [path for path in paths if not path.name.startswith(".")]  # macOS puts "._" files beside pictures
-    if not paths:
-        raise InputError(f"no pictures ({', '.join(SUFFIXES)}) in {', '.join(map(str, folders))}")
-    return paths
-
-
 def composite(image, alpha, background=(1.0, 1.0, 1.0)):
     """``image`` (N, 3, H, W), straight colours, over a plain ``background``; as it is where ``alpha`` is None."""
     if alpha is None:

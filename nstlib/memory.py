@@ -170,13 +170,21 @@ def plan_for(backbone, size, memory, *, device="cpu", need=peak_memory, **option
 
 def tighten(plan):
     """The next more frugal plan, or None if there is none."""
-    index = PLANS.index(plan) + 1 if plan in PLANS else len(PLANS) - 1
-    return PLANS[index] if index < len(PLANS) and PLANS[index] != plan else None
+    return next((other for other in PLANS if _frugality(other) > _frugality(plan)), None)
+
+
+def more_frugal(plan, other):
+    """The one of two plans that needs less memory."""
+    return max(plan, other, key=_frugality)
+
+
+def _frugality(plan):
+    return plan.tiled_blocks, -plan.tile if plan.tiled_blocks else 0
 
 
 def is_out_of_memory(error):
     """Whether an exception means that memory ran out, on a GPU or on the CPU."""
-    texts = ("can't allocate memory", "not enough memory", "out of memory")
+    texts = ("can't allocate memory", "not enough memory", "out of memory", "_STATUS_ALLOC_FAILED")
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(text in str(error) for text in texts)
 
 

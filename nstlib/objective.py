@@ -104,7 +104,8 @@ def layer_weights(backbone, layer, weights):
     if weights is None:
         return None
     size = [side >> backbone.level(layer) for side in weights.shape[2:]]
-    return F.adaptive_avg_pool2d(weights, size)
+    # On the CPU, for Apple's GPUs know this for whole factors alone.
+    return F.adaptive_avg_pool2d(weights.cpu(), size).to(weights.device)
 
 
 def _style_taps(backbone, settings, weights):

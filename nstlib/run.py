@@ -12,10 +12,10 @@ from tqdm.auto import tqdm
 
 from .errors import Diverged, InputError
 from .files import check_destination
-from .images import resize, to_pil
+from .images import to_pil
 from .memory import is_out_of_memory
 from .transfer import StyleTransfer
-from .upscale import load_upscaler, upscale_tensor
+from .upscale import load_upscaler, upscale_straight
 
 
 class Painted(NamedTuple):
@@ -102,8 +102,7 @@ def run(transfer, *, upscaler=None, progress=True, checkpoint=None, checkpoint_e
     if upscaler is None or end != "finished":
         return Painted(image, alpha, end)
     try:
-        large = upscale_tensor(image, upscaler, progress=progress)
-        return Painted(large, None if alpha is None else resize(alpha, large.shape[2:]), end, upscaler.scale)
+        return Painted(*upscale_straight(image, alpha, upscaler, progress=progress), end, upscaler.scale)
     except KeyboardInterrupt:
         warnings.warn("interrupted while enlarging: this is the picture before", stacklevel=2)
         return Painted(image, alpha, "interrupted")
@@ -165,8 +164,9 @@ def _iterate(transfer, progress, checkpoints):
             warnings.warn(str(error), stacklevel=3)
             return "diverged"
         except (Exception, KeyboardInterrupt) as error:
-            with contextlib.suppress(KeyboardInterrupt):  # impatience costs the checkpoint, not the picture
-                checkpoints.save(last=True)
+            if transfer.iteration:  # else what is there already is worth more
+                with contextlib.suppress(KeyboardInterrupt):  # impatience costs the checkpoint, not the picture
+                    checkpoints.save(last=True)
             interrupted = isinstance(error, KeyboardInterrupt)
             if transfer.iteration == 0 or not (interrupted or is_out_of_memory(error)):
                 raise

@@ -186,8 +186,11 @@ class Settings:
         if vars(self).get("_fixed") and name not in LIVE:
             raise InputError(f"{name} cannot be changed while a transfer runs; live are {', '.join(LIVE)}")
         value = FIELDS[name].metadata["check"](name, value)
-        if vars(self).get("_fixed") and isinstance(value, dict) and [*value] != [*getattr(self, name)]:
-            raise InputError(f"a running transfer keeps its {name}: give one the weight 0 to leave it out")
+        if vars(self).get("_fixed") and isinstance(value, dict):
+            layers = getattr(self, name)
+            if set(value) != set(layers):
+                raise InputError(f"a running transfer keeps its {name}: give one the weight 0 to leave it out")
+            value = {layer: value[layer] for layer in layers}
         object.__setattr__(self, name, value)
 
     def __post_init__(self):

@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 
 from . import samples
+from .encoding import SUFFIXES
 from .errors import InputError
 from .files import shortened
 
@@ -82,3 +83,20 @@ def _download(address):
     if len(content) > MAX_DOWNLOAD:
         raise InputError(f"{name} is larger than {MAX_DOWNLOAD >> 20} MB; download and shrink it first")
     return io.BytesIO(content)
+
+
+def find_pictures(folders):
+    """Paths of the pictures in these folders, told by their suffix, sorted within each folder.
+
+    Raises:
+        InputError: there are none, or no such folder.
+    """
+    folders = [Path(folder).expanduser() for folder in folders]
+    for folder in folders:
+        if not folder.is_dir():
+            raise InputError(f"no such folder: {folder}")
+    paths = [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES]
+    paths = [path for path in paths if not path.name.startswith(".")]  # macOS puts "._" files beside pictures
+    if not paths:
+        raise InputError(f"no pictures ({', '.join(SUFFIXES)}) in {', '.join(map(str, folders))}")
+    return paths

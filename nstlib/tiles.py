@@ -20,7 +20,7 @@ from .checks import whole
 from .descent import Descent
 from .errors import Diverged, InputError
 from .images import MAX_PIXELS, composite, to_pil
-from .memory import plan_for, target_memory
+from .memory import is_out_of_memory, plan_for, target_memory
 from .objective import Objective, style_moments
 from .scene import Scene
 from .settings import make_settings
@@ -52,8 +52,8 @@ class Grid:
     overlap: int
 
     def __post_init__(self):
-        whole("tile", self.tile)
-        whole("overlap", self.overlap, -math.inf)
+        for name, least in (("height", 1), ("width", 1), ("tile", 1), ("overlap", -math.inf)):
+            object.__setattr__(self, name, whole(name, getattr(self, name), least))
         if not 0 <= self.overlap < self.tile:
             raise InputError(f"overlap must be from 0 to below the tile's {self.tile} pixels, received {self.overlap}")
 
@@ -156,7 +156,8 @@ def stylize_tiles(
 ):
     """Paint tile by tile and stitch, at one size.
 
-    Interrupting it gives back the picture so far, as does a loss that stops being finite; both say so in a warning.
+    Interrupting it gives back the picture so far, as do a loss that stops being finite and memory that runs out; a
+    warning says so.
     Pass the result as ``init`` to continue.
 
     Args:
@@ -240,7 +241,9 @@ def _paint(scene, grid, rounds, share_moments, backbone, settings, device, progr
                         moments[index] = moments_of(seen, window if alpha is None else alpha * window)
                     bar.update()
                 tiles = grid.split(grid.stitch(tiles))
-        except (KeyboardInterrupt, Diverged) as error:
+        except (Exception, KeyboardInterrupt) as error:
+            if not (isinstance(error, (KeyboardInterrupt, Diverged)) or is_out_of_memory(error)):
+                raise
             warnings.warn(f"{str(error) or 'interrupted'}: this is the picture so far", stacklevel=4)
     return to_pil(scene.finish(grid.stitch(tiles).float()), transparency)
 

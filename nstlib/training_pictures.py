@@ -10,7 +10,8 @@ from .ambient import own_random, plain_torch
 from .checks import positive, whole
 from .errors import InputError
 from .features import STYLE_LAYERS
-from .images import find_pictures, load_image
+from .images import load_image
+from .sources import find_pictures
 
 
 class Crops:

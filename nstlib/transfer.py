@@ -4,6 +4,7 @@ import copy
 import functools
 import hashlib
 import warnings
+from functools import partial
 
 import torch
 
@@ -13,11 +14,12 @@ from .descent import Descent, uninterrupted
 from .errors import InputError
 from .features import Backbone, deepest_of
 from .images import MAX_PIXELS, save_image, to_pil
-from .memory import plan_for, target_memory
+from .memory import more_frugal, plan_for, target_memory
 from .objective import Objective, style_moments
 from .pretrained import load_backbone
 from .scene import Scene, pyramid
 from .settings import FIELDS, INITS, LIVE, make_settings
+from .tiling import Plan
 
 
 class Step:
@@ -36,7 +38,7 @@ class Step:
     def losses(self):
         """``{"content", "style", "image", "total"}``: the losses before their weights, and their weighted sum.
 
-        Reading them waits for the device; a loop that does not look is not slowed down.
+        They are those of the picture before this iteration moved it.
         """
         return dict(zip(("content", "style", "image", "total"), self._losses.tolist(), strict=True))
 
@@ -86,6 +88,8 @@ class StyleTransfer:
             least = self.backbone.smallest_side
             self._scene = Scene(content, style, settings, least=least, max_pixels=max_pixels)
             self.sizes, self.counts = pyramid(self._scene.size, settings, least)
+            if plan is not None and not isinstance(plan, Plan):
+                raise TypeError(f"plan must be a Plan or None, received {plan!r}; memory= takes words and bytes")
             self._plan = plan
             self._level = 0
             image = self._scene.start(self.size).to(self.device, self._arithmetic)
@@ -129,7 +133,7 @@ class StyleTransfer:
     def image(self):
         """The picture so far, float32 in [0, 1], straight colours, shape (1, 3, H, W), on the transfer's device."""
         with plain_torch():
-            image = self._descent.average.clone()
+            image = self._descent.average.to(torch.float32, copy=True)
             return image if self.settings.color == "style" else self._scene.finish(image)
 
     @property
@@ -147,8 +151,9 @@ class StyleTransfer:
         save_image(self.image, path, alpha=self.transparency, settings=self.as_dict())
 
     def as_dict(self):
-        """The settings as :func:`~nstlib.images.save_image` stores them, with the fingerprint of the network."""
-        return {**self.settings.as_dict(), "network": self.backbone.fingerprint}
+        """The settings as :func:`~nstlib.images.save_image` stores them, with what the network is in fact."""
+        own = {"pooling": self.backbone.pooling, "padding": self.backbone.padding, "network": self._network}
+        return {**self.settings.as_dict(), **own}
 
     @property
     def work(self):
@@ -183,20 +188,8 @@ class StyleTransfer:
     def _task(self, size):
         """Plan and objective of a level; the latter as a function, for it takes time and memory."""
 
-        def aim(plan):
-            def here(x):
-                return None if x is None else x.to(self.device, self._arithmetic)
-
-            styles = [
-                style_moments(
-                    self.backbone, here(style), self.settings,
-                    max(plan, self.plan_for_style(style.shape[2:]), key=lambda p: p.tiled_blocks), here(weights),
-                )
-                for style, weights in self._scene.styles(size)
-            ]  # fmt: skip
-            content, alpha = here(self._scene.content(size)), here(self._scene.transparency(size))
-            return Objective(self.backbone, content, styles, self.settings, plan, alpha=alpha)
-
+        plans = [self.plan_for_style(style) for style in self.style_sizes(size)]
+        aim = partial(_aim, self.backbone, self._scene, self.settings, size, self.device, self._arithmetic, plans)
         return self.plan_at(size), aim
 
     # Checkpoints
@@ -232,15 +225,33 @@ class StyleTransfer:
                 self._descent, self._level = descent, state["level"]
 
     @functools.cached_property
+    def _network(self):
+        return self.backbone.fingerprint
+
+    @functools.cached_property
     def _fingerprint(self):
         """Hash of everything the result depends on and that may not change between checkpoint and resumption."""
         s = self.settings
         # Where and how it is computed may change; so may what a running transfer lets change.
         free = {*LIVE, "device", "precision", "memory", "compile", "backbone", "weights", "network", "init"}
         fixed = [(name, getattr(s, name)) for name in FIELDS if name not in free]
-        fixed += [tuple(s.content_layers), tuple(s.style_layers), self.backbone.fingerprint]
+        fixed += [tuple(s.content_layers), tuple(s.style_layers), self._network]
         fixed += [s.init if isinstance(s.init, str) and s.init in INITS else "given", self._scene.fingerprint]
         return hashlib.sha256(repr(fixed).encode()).hexdigest()
+
+
+def _aim(backbone, scene, settings, size, device, kind, plans, plan):
+    """The objective of a level. It knows nothing of the transfer, so that nothing keeps a transfer alive."""
+
+    def here(x):
+        return None if x is None else x.to(device, kind)
+
+    styles = [
+        style_moments(backbone, here(style), settings, more_frugal(plan, own), here(weights))
+        for (style, weights), own in zip(scene.styles(size), plans, strict=True)
+    ]
+    content, alpha = here(scene.content(size)), here(scene.transparency(size))
+    return Objective(backbone, content, styles, settings, plan, alpha=alpha)
 
 
 def choose_device(name):

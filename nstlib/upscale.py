@@ -118,13 +118,17 @@ def upscale(picture, scale=2, *, model=None, tile=256, progress=False):
         (180, 120)
     """
     model, tile = model or load_upscaler(scale), _tile(tile)
-    image, alpha = load_image_and_alpha(picture)
+    return to_pil(*upscale_straight(*load_image_and_alpha(picture), model, tile=tile, progress=progress))
+
+
+def upscale_straight(image, alpha, model, *, tile=256, progress=False):
+    """:func:`upscale` for straight colours and their transparency, (1, 1, H, W) or None: ``(image, alpha)``."""
     if alpha is None:
-        return to_pil(upscale_tensor(image, model, tile=tile, progress=progress))
+        return upscale_tensor(image, model, tile=tile, progress=progress), None
     with plain_torch():
         image = _fill(image, (alpha >= 0.5 / 255).to(image))
         large = upscale_tensor(image, model, tile=tile, progress=progress)
-        return to_pil(large, resize(alpha, large.shape[2:]))
+        return large, resize(alpha, large.shape[2:])
 
 
 def upscale_tensor(image, model, *, tile=256, progress=False):

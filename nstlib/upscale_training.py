@@ -18,7 +18,8 @@ from .checkpoints import read_state, write_state
 from .checks import positive, whole
 from .errors import Diverged, InputError
 from .files import check_destination, written_whole
-from .images import find_pictures, load_image, resize
+from .images import load_image, resize
+from .sources import find_pictures
 from .upscale import SCALES, Upscaler, load_upscaler, upscale_tensor
 
 

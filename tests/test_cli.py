@@ -105,7 +105,7 @@ def test_other_formats(folder, suffix):
         (["content.png", "style.png", "-o", "no/where.png"], "does not exist"),
         (["content.png", "style.png", "--size", "8"], "need at least 16"),
         (["content.png", "style.png", "--style-layers", "relu8_1"], "unknown layer 'relu8_1'; choose from conv1_1"),
-        (["content.png", "style.png", "--weights", "content.png"], "not a weights file"),
+        (["content.png", "style.png", "--weights", "content.png"], "cannot read weights from content.png"),
         (["content.png", "style.png", "--resume"], "to resume, name the checkpoint too"),
         (["content.png", "style.png", "--checkpoint", "no/where.pt"], "does not exist"),
         (["content.png", "style.png", "--device", "abacus"], "choose from auto, cuda"),
@@ -172,6 +172,8 @@ def test_sizes_of_memory(text, number):
 def test_every_setting_is_an_option():
     options = make_parser().format_help()
     for field in dataclasses.fields(Settings):
+        if field.name == "network":  # what a saved picture says about itself, and no choice
+            continue
         assert f"--{field.name.replace('_', '-')} " in options.replace(",", " "), field.name
 
 
@@ -383,7 +385,9 @@ def test_divergence_saves_the_last_good_picture(folder, monkeypatch, capsys):
         warnings.simplefilter("default")
         assert call("content.png", "style.png", "-o", "out.png", *FAST, "--beta", "1e38") == cli.EXIT_DIVERGED
     output, error = capsys.readouterr()
-    assert re.fullmatch("nstlib: the loss became (inf|nan) at iteration .*the last good one.*\n", error)
+    assert re.fullmatch(
+        "nstlib: the (loss became (inf|nan)|gradient is no longer finite): .*the last good one.*\n", error
+    )
     assert output == "out.png\n"
     assert pixels("out.png").std() > 0
 

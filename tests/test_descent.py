@@ -1,8 +1,10 @@
 """What may go wrong on the way down: overflow, divergence, too little memory, Ctrl-C."""
 
+import gc
 import itertools
 import os
 import signal
+import weakref
 
 import numpy as np
 import pytest
@@ -109,7 +111,7 @@ def test_divergence_in_the_last_iteration_of_a_size(levels):
 def test_divergence_ends_a_run():
     transfer = StyleTransfer(CONTENT, STYLE, **FAST, style_weight=1e45)
     with pytest.warns(UserWarning, match="last good one"):
-        assert not run(transfer, progress=False)
+        assert run(transfer, progress=False).end == "diverged"
 
 
 @pytest.mark.parametrize(
@@ -166,6 +168,59 @@ def test_running_out_of_memory_in_the_update_shortens_the_history_of_lbfgs(monke
         losses = [step.losses["total"] for step in transfer]
     assert len(losses) == 15
     assert losses[-1] < losses[0]
+
+
+def test_without_memory_for_any_history_the_iteration_fails(monkeypatch):
+    """And none is counted that moved nothing."""
+    transfer = StyleTransfer(CONTENT, STYLE, backbone=make_net(), **SMALL)
+    start = transfer.image
+
+    def scarce(self, closure):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch.optim.LBFGS, "step", scarce)
+    with pytest.warns(UserWarning, match="goes on with") as caught, pytest.raises(torch.OutOfMemoryError):
+        next(transfer)
+    assert ["5 pairs" in str(caught[0].message), "2 pairs" in str(caught[1].message)] == [True, True]
+    assert transfer.iteration == 0
+    assert torch.equal(transfer.image, start)
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_shortened_history_stays_short(monkeypatch, tmp_path, resumed):
+    """At the next size, which needs more memory, and after a resumption."""
+    options = {**SMALL, "levels": 2, "iterations": 12, "backbone": make_net()}
+    transfer, lengths, real = StyleTransfer(CONTENT, STYLE, **options), [], torch.optim.LBFGS.step
+
+    def watched(self, closure):
+        lengths.append(self.param_groups[0]["history_size"])
+        if len(lengths) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(self, closure)
+
+    monkeypatch.setattr(torch.optim.LBFGS, "step", watched)
+    with pytest.warns(UserWarning, match="goes on with 5 pairs"):
+        next(transfer)
+    if resumed:
+        transfer.save_checkpoint(tmp_path / "state.pt")
+        transfer = StyleTransfer(CONTENT, STYLE, **options)
+        transfer.load_checkpoint(tmp_path / "state.pt")
+    list(transfer)
+    assert lengths[1:] == [5] * 12
+
+
+def test_nothing_keeps_a_transfer_alive():
+    """Its network and history are gigabytes that the next one needs: no cycle waits for a collection."""
+    gc.collect()
+    gc.disable()
+    try:
+        transfer = StyleTransfer(CONTENT, STYLE, backbone=make_net(), **{**SMALL, "levels": 2})
+        list(transfer)
+        alive = weakref.ref(transfer)
+        del transfer
+        assert alive() is None
+    finally:
+        gc.enable()
 
 
 def test_other_errors_pass_through():

@@ -12,7 +12,8 @@ from PIL import Image, ImageCms
 from torch.overrides import TorchFunctionMode
 
 from nstlib import InputError, load_image, read_settings, save_image
-from nstlib.images import check_output, find_pictures, fit_size, load_image_and_alpha, resize, to_pil
+from nstlib.images import check_output, fit_size, load_image_and_alpha, resize, to_pil
+from nstlib.sources import find_pictures
 
 
 def as_array(image):

@@ -131,6 +131,11 @@ def test_tightening_ends():
     assert steps == len(PLANS) - 1
 
 
+def test_tightening_never_asks_for_more():
+    assert tighten(Plan(5, 64)) is None
+    assert tighten(Plan(2, 128)) == Plan(3, 256)
+
+
 def test_largest_size_fits_and_a_larger_one_does_not():
     net, budget = vgg19(), 4 * 2**30
     longest = largest_size(net, 9 / 16, budget)

@@ -11,7 +11,7 @@ from conftest import make_picture
 
 from nstlib import InputError, StyleTransfer, samples, stylize
 from nstlib.run import despite_interruption, run
-from nstlib.upscale import load_upscaler
+from nstlib.upscale import load_upscaler, upscale
 
 CONTENT, STYLE = make_picture(48, 64), make_picture(48, 48, 1)
 FAST = {"size": 64, "iterations": 6, "levels": 1, "backbone": "compact"}
@@ -51,7 +51,7 @@ class Upscaler(torch.nn.Module):
 
     def __init__(self, error):
         super().__init__()
-        self.error = error
+        self.error, self.weight = error, torch.nn.Parameter(torch.zeros(1))
 
     def forward(self, image):
         raise self.error
@@ -248,3 +248,32 @@ def test_a_checkpoint_never_takes_the_place_of_an_input(tmp_path, monkeypatch):
             with pytest.raises(InputError, match="would destroy .*photo.png"):
                 stylize(content, style, checkpoint=spelling, checkpoint_every=0, progress=False, **{**FAST, **more})
     assert (tmp_path / "photo.png").read_bytes() == whole
+
+
+def test_an_existing_checkpoint_is_worth_more_than_no_iteration(tmp_path):
+    path = tmp_path / "state.pt"
+    transfer = StyleTransfer(CONTENT, STYLE, **FAST)
+    next(transfer)
+    transfer.save_checkpoint(path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="at once"):
+        run(Ended(ValueError("at once"), at=1), progress=False, checkpoint=path)
+    assert path.read_bytes() == before
+
+
+def test_enlarged_with_transparency_as_upscale_does():
+    content = np.dstack([np.full_like(CONTENT, 230), np.zeros(CONTENT.shape[:2], np.uint8)])
+    content[12:36, 16:48, 3] = 255
+    content[content[..., 3] == 0] = 0  # hidden black
+    options = {
+        **FAST,
+        "iterations": 1,
+        "style_weight": 0,
+        "learning_rate": 1e-9,
+        "optimizer": "Adam",
+        "progress": False,
+    }
+    large = np.asarray(stylize(content, STYLE, upscale=2, **options))
+    assert np.array_equal(large, np.asarray(upscale(stylize(content, STYLE, **options), 2)))
+    seen = large[..., 3] > 128
+    np.testing.assert_allclose(large[seen][:, :3].astype(int), 230, atol=2)

@@ -24,6 +24,7 @@ ODD = {
     "minus one": (-1, {"seed"}),
     "a fraction": (1.5, {f"{kind}_weight" for kind in ("content", "style", "tv")} | {"learning_rate", "style_scale"}),
     "a truth": (True, {"normalized", "compile"}),
+    "more than a float holds": (10**400, set()),
     "an object": (object(), {"init"}),
 }
 

@@ -82,7 +82,7 @@ def test_gatys2016_is_the_textbook_loop():
     losses = [step.losses["total"] for step in transfer]
     image, expected = textbook(net, CONTENT, STYLE, 12)
     np.testing.assert_allclose(losses, expected, rtol=1e-6)
-    torch.testing.assert_close(transfer.image, image, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(transfer.image, image.float(), atol=1e-6, rtol=1e-5)
     assert losses[-1] < 0.8 * losses[0]
 
 
@@ -334,6 +334,15 @@ def test_what_a_saved_picture_cannot_hold_is_asked_for():
     StyleTransfer(CONTENT, STYLE, **{**saved, "init": CONTENT, "backbone": make_net()})  # the same: no warning
 
 
+def test_a_plan_is_a_plan():
+    with pytest.raises(TypeError, match="plan must be a Plan or None, received 'full'"):
+        StyleTransfer(CONTENT, STYLE, plan="full", **FAST)
+
+
+def test_double_precision_shows_single_precision_pictures():
+    assert paint(precision="float64", iterations=1)[0].image.dtype == torch.float32
+
+
 def test_local_folders_are_not_published(tmp_path):
     transfer = StyleTransfer(CONTENT, STYLE, **FAST)
     settings = type(transfer.settings)(init=str(tmp_path / "start.png"), weights=tmp_path / "vgg.pth").as_dict()
@@ -365,6 +374,7 @@ def test_a_network_given_is_left_as_it_is():
 AMBIENT = {
     "inference_mode": torch.inference_mode,
     "no_grad": torch.no_grad,
+    "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
     "another device": lambda: torch.device("meta"),
 }
 

@@ -80,7 +80,8 @@ class Painting:
 
     def pause(self):
         """Hold after this iteration."""
-        self._go.clear()
+        if not self._stop.is_set():
+            self._go.clear()
 
     def resume(self):
         """Go on after a pause."""
@@ -140,19 +141,23 @@ class Painting:
                     # Large pictures take long to show: three quarters of the time are for painting.
                     next_look = time.monotonic() + max(INTERVAL, 3 * (time.monotonic() - now))
                 if paused:
-                    clock.rest(self._go.wait)
+                    clock.rest(self._until_resumed)
         except Exception:
             with contextlib.suppress(Exception):  # without memory for the last picture, the one before is kept
                 self._publish(transfer, step, "failed", clock)
             raise
         self._publish(transfer, step, "done" if transfer.work_done == transfer.work else "stopped", clock)
 
+    def _until_resumed(self):
+        while not self._stop.is_set() and not self._go.wait(0.1):
+            pass
+
     def _publish(self, transfer, step, state, clock):
         if step is None:
             return
         self._show(
             Snapshot(
-                image=transfer.image.cpu(), transparency=transfer.transparency, settings=transfer.settings.as_dict(),
+                image=transfer.image.cpu(), transparency=transfer.transparency, settings=transfer.as_dict(),
                 state=state, iteration=step.iteration, iterations=len(transfer),
                 share=transfer.work_done / transfer.work, losses=step.losses, seconds=clock.seconds(),
             )
