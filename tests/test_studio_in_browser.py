@@ -184,7 +184,7 @@ def test_studio(page, tmp_path):
     expect(page.locator("pre").filter(has_text="late.png")).to_be_visible()
     expect(page.locator(".jupyter-widgets.widget-html").filter(has_text="no such file")).to_have_count(0)
     slide("smooth γ", "ArrowLeft", "0")
-    expect(page.locator("pre").filter(has_text="tv_weight=0,")).to_be_visible()
+    expect(page.locator("pre").filter(has_text="tv_weight=0.0,")).to_be_visible()
     slide("size", "Home", "original")
     expect(page.locator("pre").filter(has_text="size=None")).to_be_visible()
     slide("size", "ArrowRight", "64")

@@ -268,7 +268,7 @@ def test_sliders_steer_the_running_transfer(make_studio):
     layers = list(Settings().style_layers)
     for layer in layers:  # no style at all is no setting: it is said, and the last sensible one stays
         studio.controls[layer].value = 0
-    assert "style_layers needs at least one layer" in studio.message
+    assert "style_layers needs a weight above 0" in studio.message
     assert sum(some_iterations_later().style_layers.values()) > 0
     studio.controls["relu3_1"].value = 0.5
     assert studio.message == ""
