@@ -134,11 +134,18 @@ def _size(text):
 def _layers(text):
     """``relu1_1,relu2_1=0.5`` as ``{layer: weight}``."""
     pairs = (item.partition("=") for item in text.split(","))
-    return {name.strip(): float(weight) if equals else 1.0 for name, equals, weight in pairs}
+    return {name.strip(): _number(weight) if equals else 1.0 for name, equals, weight in pairs}
 
 
 def _numbers(text):
-    return tuple(float(number) for number in text.split(","))
+    return tuple(_number(number) for number in text.split(","))
+
+
+def _number(text):
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
 
 
 def _memory(text):

@@ -17,9 +17,11 @@ from .tiff import read_tiff
 
 _ORIENTATION = 0x0112
 _PNG = b"\x89PNG\r\n\x1a\n"
+#: Chunks of a PNG that say how its pixels look.
+_COLOUR_CHUNKS = (b"tRNS", b"iCCP", b"sRGB", b"gAMA", b"eXIf")
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
 _FAILURES = (
-    OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, OverflowError, struct.error,
+    AssertionError, OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, OverflowError, struct.error,
     Image.DecompressionBombError,
 )  # fmt: skip
 
@@ -58,7 +60,10 @@ def opened(file, name):
         except (UnidentifiedImageError, ValueError):  # ValueError: more text than Pillow likes
             if not head.startswith(_PNG):
                 raise
-            picture = _open(_only_pixels(file))
+            try:
+                picture = _open(_only_pixels(file, _COLOUR_CHUNKS))
+            except (UnidentifiedImageError, ValueError):  # one of those is cut short
+                picture = _open(_only_pixels(file))
         with picture:
             yield picture
 
@@ -123,15 +128,18 @@ def _open_heic(file, name):
         raise OSError(error) from None
 
 
-def _only_pixels(file):
-    """A PNG without the chunks beside its pixels, which Pillow takes too seriously: long texts, wrong checksums."""
+def _only_pixels(file, besides=()):
+    """A PNG without the chunks beside its pixels, which Pillow takes too seriously: long texts, wrong checksums.
+
+    Those of the kinds ``besides`` are kept where they are sound.
+    """
     file.seek(0)
     data, kept, at = file.read(), [_PNG], len(_PNG)
     while at + 12 <= len(data):
         (length,) = struct.unpack(">I", data[at : at + 4])
         chunk, kind = data[at : at + length + 12], data[at + 4 : at + 8]
         sound = zlib.crc32(chunk[4:-4]).to_bytes(4, "big") == chunk[-4:]
-        if kind[:1].isupper() or (sound and kind in (b"tRNS", b"iCCP", b"sRGB", b"gAMA", b"eXIf")):
+        if kind[:1].isupper() or (sound and kind in besides):
             kept.append(chunk)
         at += len(chunk)
     return io.BytesIO(b"".join(kept))
@@ -172,7 +180,10 @@ def _deep_grey(picture, name):
         return values.astype(np.uint16)
     if picture.mode == "F" and np.nanmin(values) >= 0 and np.nanmax(values) <= 1:
         return values
-    raise InputError(f"{name} holds values from {values.min():g} to {values.max():g}; scale them to [0, 1] first")
+    raise InputError(
+        f"{name} holds values from {values.min():g} to {values.max():g} of an unknown range; "
+        "scale them to [0, 1] first, as floats"
+    )
 
 
 def _orientation(picture):

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from .checks import share, whole
 from .decoding import decode, opened
 from .encoding import LONGEST, SUFFIXES, encode, settings_of
 from .errors import InputError
@@ -47,6 +48,9 @@ def load_image(source, *, background=(1.0, 1.0, 1.0), max_pixels=MAX_PIXELS):
         >>> load_image("sample:coffee").shape
         torch.Size([1, 3, 400, 600])
     """
+    if np.shape(background) != (3,):
+        raise InputError(f"background must be three numbers from 0 to 1, received {background!r}")
+    background = [share("background", value) for value in background]
     return composite(*load_image_and_alpha(source, max_pixels=max_pixels), background)
 
 
@@ -57,6 +61,8 @@ def load_image_and_alpha(source, *, max_pixels=MAX_PIXELS):
     The colours are straight: those of a half-transparent pixel are what the file holds, composited on nothing.
     Everything else is as for :func:`load_image`.
     """
+    if max_pixels is not None:
+        max_pixels = whole("max_pixels", max_pixels)
     if isinstance(source, torch.Tensor):
         colours, alpha = from_array(_channels_last(source))
     elif isinstance(source, Image.Image):
@@ -206,7 +212,8 @@ def _channels_last(tensor):
         raise InputError(f"expected a tensor of shape (3, H, W) or (1, 3, H, W), received {shape}")
     if tensor.is_meta:
         raise InputError("received a tensor on the meta device, which holds no values")
-    tensor = tensor.detach().cpu().permute(1, 2, 0)
+    tensor = tensor.detach().cpu().to_dense() if tensor.layout != torch.strided else tensor.detach().cpu()
+    tensor = tensor.resolve_neg().permute(1, 2, 0)
     return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
 
 
@@ -224,6 +231,8 @@ def _with_alpha(image, alpha):
     """The same picture with this transparency, checked."""
     if alpha is None:
         return image, None
+    if not torch.is_tensor(alpha):
+        raise TypeError(f"expected alpha as a tensor of shape (1, 1, H, W), received {type(alpha).__name__}")
     if tuple(alpha.shape) != (1, 1, *image.shape[2:]):
         raise InputError(
             f"expected alpha of shape {(1, 1, *image.shape[2:])}, as the picture, received {tuple(alpha.shape)}"

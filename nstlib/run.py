@@ -1,7 +1,6 @@
 """A transfer run to its end, and what is kept when the end comes early."""
 
 import contextlib
-import math
 import os
 import time
 import warnings
@@ -10,10 +9,12 @@ from typing import NamedTuple
 import torch
 from tqdm.auto import tqdm
 
+from .checks import number
 from .errors import Diverged, InputError
 from .files import check_destination
 from .images import to_pil
 from .memory import is_out_of_memory
+from .sources import local_path
 from .transfer import StyleTransfer
 from .upscale import load_upscaler, upscale_straight
 
@@ -118,8 +119,7 @@ def check_checkpoint(path, every=30, resume=False, inputs=()):
         InputError: the file cannot be written or is one of the ``inputs``, ``every`` is no number of seconds, or
             there is nothing named to resume from.
     """
-    if isinstance(every, bool) or not isinstance(every, (int, float)) or not 0 <= every < math.inf:
-        raise InputError(f"checkpoint_every must be a number of seconds of at least 0, received {every!r}")
+    number("checkpoint_every, in seconds,", every, 0)
     if path is None:
         if resume:
             raise InputError("to resume, name the checkpoint too: checkpoint= or --checkpoint FILE")
@@ -136,7 +136,8 @@ def refuse_inputs(path, inputs):
         inputs: paths; whatever else a picture can be is passed over.
     """
     for source in inputs:
-        if isinstance(source, (str, os.PathLike)) and _is_same_file(path, source):
+        own = local_path(source) if isinstance(source, (str, os.PathLike)) else None
+        if own is not None and _is_same_file(path, own):
             raise InputError(f"writing {path} would destroy {source}, which this run reads: choose another name")
 
 

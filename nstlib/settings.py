@@ -15,6 +15,7 @@ from .errors import InputError, check_choice
 from .features import BACKBONES, PADDINGS, POOLINGS, STYLE_LAYERS, Backbone
 from .losses import STYLE_LOSSES
 from .optimizers import OPTIMIZERS
+from .sources import local_path
 
 INITS = ("content", "noise", "style")
 DEVICES = ("auto", "cuda", "mps", "cpu")
@@ -72,7 +73,7 @@ def _check_layers(name, value):
 def _check_blend(name, value):
     if value is None:
         return None
-    if isinstance(value, str) or not isinstance(value, (Sequence, np.ndarray)) or not len(value):
+    if isinstance(value, (str, bytes)) or not isinstance(value, (Sequence, np.ndarray)) or not len(value):
         raise InputError(f"{name} must be a weight for each style picture, received {value!r}")
     weights = tuple(number(name, weight, 0) for weight in value)
     if not sum(weights):
@@ -220,8 +221,9 @@ class Settings:
         values = {name: getattr(self, name) for name in FIELDS}
         for name in ("init", "backbone", "weights"):
             if isinstance(values[name], (str, os.PathLike)):
-                text = os.fspath(values[name])
-                values[name] = text if "://" in text else os.path.basename(text)
+                path = local_path(values[name])
+                whole_text = GIVEN if str(values[name]).lower().startswith("data:") else values[name]
+                values[name] = whole_text if path is None else os.path.basename(path)
             elif values[name] is not None:
                 values[name] = GIVEN
         return values

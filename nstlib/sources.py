@@ -31,27 +31,47 @@ def open_source(source):
     Raises:
         InputError: there is no such thing, or it cannot be opened.
     """
-    if not isinstance(source, str):
-        return _open_path(source)
-    text = source.strip()
-    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
-        text = text[1:-1].strip()
-    if not text:
-        raise InputError("expected a path or an address as picture, received an empty text")
+    path = local_path(source)
+    if path is not None:
+        return _open_path(path)
+    text = _bare(source)
     scheme = text.partition(":")[0].lower()
     if scheme == "sample":
         return samples.open(text)
     if scheme in ("http", "https", "data"):
         return _download(text)
+    raise InputError(f"{shortened(text)}: addresses with {scheme}: cannot be read; download the file first")
+
+
+def local_path(source):
+    """The path, as text, of the file that a path or an address stands for; None for an address of something else.
+
+    Raises:
+        InputError: an empty text, or an address that is none.
+    """
+    if not isinstance(source, str):
+        return os.fsdecode(source)
+    text = _bare(source)
+    if not text:
+        raise InputError("expected a path or an address as picture, received an empty text")
+    scheme = text.partition(":")[0].lower()
     if scheme == "file":
-        return _open_path(urllib.request.url2pathname(urllib.parse.urlsplit(text).path))
-    if re.match(r"[a-z][a-z0-9+.-]+://", text, re.IGNORECASE):
-        raise InputError(f"{shortened(text)}: addresses with {scheme}: cannot be read; download the file first")
-    return _open_path(text)
+        try:
+            return urllib.request.url2pathname(urllib.parse.urlsplit(text).path)
+        except ValueError as error:
+            raise InputError(f"{shortened(text)} is no address of a file: {error}") from None
+    elsewhere = scheme in ("sample", "http", "https", "data") and ":" in text
+    return None if elsewhere or re.match(r"[a-z][a-z0-9+.-]+://", text, re.IGNORECASE) else text
+
+
+def _bare(text):
+    """Without the blanks and quotes that come with a text when it is copied."""
+    text = text.strip()
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+    return text[1:-1].strip() if quoted else text
 
 
 def _open_path(path):
-    path = os.fsdecode(path)
     name = shortened(path)
     try:
         found = Path(path).expanduser()

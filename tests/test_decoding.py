@@ -138,7 +138,7 @@ def test_numbers_without_a_range_are_refused():
         load_image(tiff_of(PICTURE.astype(np.float32), photometric="rgb"))
     grey = Image.fromarray(PICTURE).convert("L")
     for mode in ("I", "F"):  # 8-bit values, which 16 bits' scale would make black
-        with pytest.raises(InputError, match=r"values from \d+ to \d+; scale them"):
+        with pytest.raises(InputError, match=r"values from \d+ to \d+ of an unknown range; scale them"):
             load_image(grey.convert(mode))
 
 
@@ -394,3 +394,21 @@ def test_ambient_settings_of_torch():
     with torch.inference_mode():
         given = expected * 1
     assert not load_image(given).is_inference()
+
+
+@pytest.mark.parametrize("chunk", [(b"gAMA", b"1"), (b"sRGB", b""), (b"iCCP", b""), (b"tRNS", b"1")])
+def test_chunks_cut_short_refuse_no_picture(chunk, picture):
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    data, (kind, body) = buffer.getvalue(), chunk
+    odd = struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    image = load_image(data[:33] + odd + data[33:])
+    np.testing.assert_allclose(image[0].permute(1, 2, 0), picture / 255, atol=1e-6)
+
+
+def test_a_closed_pil_picture_is_refused(picture, tmp_path):
+    Image.fromarray(picture).save(tmp_path / "p.png")
+    with Image.open(tmp_path / "p.png") as closed:
+        pass
+    with pytest.raises(InputError, match="closed"):
+        load_image(closed)

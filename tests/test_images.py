@@ -445,3 +445,23 @@ def test_find_pictures(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no pictures"):
         find_pictures([tmp_path / "empty"])
+
+
+@pytest.mark.parametrize("background", [2, "red", (1, 1), (255, 255, 255), (0, 0, float("nan"))])
+def test_backgrounds_that_are_no_colour(background):
+    with pytest.raises(InputError, match="background must be"):
+        load_image(np.zeros((4, 4, 4), np.uint8), background=background)
+
+
+@pytest.mark.parametrize("limit", ["x", -1, 0, float("nan")])
+def test_limits_that_are_no_number_of_pixels(limit):
+    with pytest.raises(InputError, match="max_pixels must be a whole number"):
+        load_image(np.zeros((4, 4, 3), np.uint8), max_pixels=limit)
+
+
+def test_tensors_of_other_layouts():
+    image = torch.rand(3, 20, 30)
+    torch.testing.assert_close(load_image(image.to_sparse())[0], image)
+    assert load_image(torch._neg_view(torch.zeros(3, 4, 4))).abs().max() == 0
+    with pytest.raises(TypeError, match="expected alpha as a tensor"):
+        save_image(image, "v.png", alpha=0.5)

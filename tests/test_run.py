@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_picture
+from PIL import Image
 
 from nstlib import InputError, StyleTransfer, samples, stylize
 from nstlib.run import despite_interruption, run
@@ -213,9 +214,9 @@ def begin(**options):
         ({"checkpoint": "y" * 300 + ".pt"}, "File name too long"),
         ({"checkpoint": "~/none/state.pt"}, "the folder /.*none does not exist"),
         ({"resume": True}, "to resume, name the checkpoint"),
-        ({"checkpoint": "state.pt", "checkpoint_every": float("nan")}, "a number of seconds"),
-        ({"checkpoint": "state.pt", "checkpoint_every": -1}, "a number of seconds"),
-        ({"checkpoint": "state.pt", "checkpoint_every": "often"}, "a number of seconds"),
+        ({"checkpoint": "state.pt", "checkpoint_every": float("nan")}, "in seconds, must be a number of at least 0"),
+        ({"checkpoint": "state.pt", "checkpoint_every": -1}, "in seconds, must be a number of at least 0"),
+        ({"checkpoint": "state.pt", "checkpoint_every": "often"}, "in seconds, must be a number of at least 0"),
     ],
 )
 def test_a_checkpoint_that_cannot_be_is_refused_before_the_work(entrance, options, message, tmp_path, monkeypatch):
@@ -277,3 +278,20 @@ def test_enlarged_with_transparency_as_upscale_does():
     assert np.array_equal(large, np.asarray(upscale(stylize(content, STYLE, **options), 2)))
     seen = large[..., 3] > 128
     np.testing.assert_allclose(large[seen][:, :3].astype(int), 230, atol=2)
+
+
+@pytest.mark.parametrize("spell", [lambda p: p.as_uri(), lambda p: f'"{p}"', lambda p: f" {p} ", str])
+def test_an_input_is_no_checkpoint_however_it_is_spelled(tmp_path, spell):
+    path = tmp_path / "c.png"
+    Image.fromarray(CONTENT).save(path)
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="would destroy"):
+        stylize(spell(path), STYLE, checkpoint=path, checkpoint_every=0, **FAST)
+    assert path.read_bytes() == before
+
+
+def test_seconds_are_a_number_of_any_kind(tmp_path):
+    options = {**FAST, "iterations": 1, "progress": False, "checkpoint": tmp_path / "state.pt"}
+    stylize(CONTENT, STYLE, checkpoint_every=np.float32(1), **options)
+    with pytest.raises(InputError, match="in seconds, must be a number of at least 0"):
+        stylize(CONTENT, STYLE, checkpoint_every=-1, **options)

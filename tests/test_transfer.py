@@ -347,6 +347,12 @@ def test_local_folders_are_not_published(tmp_path):
     transfer = StyleTransfer(CONTENT, STYLE, **FAST)
     settings = type(transfer.settings)(init=str(tmp_path / "start.png"), weights=tmp_path / "vgg.pth").as_dict()
     assert (settings["init"], settings["weights"]) == ("start.png", "vgg.pth")
+    for given, kept in (
+        ((tmp_path / "start.png").as_uri(), "start.png"), (f'"{tmp_path}/start.png"', "start.png"),
+        ("https://example.org/start.png", "https://example.org/start.png"), ("data:image/png;base64,AAAA", "given"),
+        ("sample:chelsea", "sample:chelsea"),
+    ):  # fmt: skip
+        assert type(transfer.settings)(init=given).as_dict()["init"] == kept
 
 
 def test_warnings_are_not_raised_by_a_normal_run():
