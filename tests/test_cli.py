@@ -462,7 +462,7 @@ def test_a_folder_that_goes_away(folder):
 
 
 def test_killed_and_resumed_is_as_if_nothing_had_been(folder):
-    options = ("--size", "128", "--levels", "2", "--iterations", "60", "--quiet")
+    options = ("--size", "128", "--levels", "2", "--iterations", "30", "--quiet")
     whole = command(folder, "content.png", "style.png", "--backbone", "compact", *options, "-o", "whole.png")
     options = (*options, "--checkpoint", "state.pt")
     assert whole.returncode == 0
