@@ -10,7 +10,7 @@ full size is as low as the reference's at its end. The same again for the normal
 import argparse
 import time
 
-from measure import picture, table
+from measure import table
 
 from nstlib import StyleTransfer
 from nstlib.settings import Settings
@@ -61,7 +61,7 @@ def main():
             goal = reference = None
             for name in options.runs:
                 search = {**SEARCH, **RUNS[name], "backbone": options.backbone}
-                points = curve(picture(content), picture(style), options.size, **{**settings, **search})
+                points = curve(content, style, options.size, **{**settings, **search})
                 curves[number, objective, name] = points
                 if goal is None:
                     reference, goal = points[-1]

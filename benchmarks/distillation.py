@@ -16,7 +16,7 @@ import math
 import time
 
 import torch
-from measure import picture, table
+from measure import table
 from PIL import Image
 
 from nstlib import load_backbone, load_image
@@ -111,7 +111,7 @@ def main():
     rows, sheet, totals = [], [], {}
     for content_path in options.contents:
         for style_path in options.styles:
-            content, style = (load_image(picture(name)) for name in (content_path, style_path))
+            content, style = (load_image(name) for name in (content_path, style_path))
             content, style = (resize(x, fit_size(*x.shape[2:], options.size)) for x in (content, style))
             goals = goals_of(teacher, content, style)
 

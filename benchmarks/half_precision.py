@@ -8,7 +8,7 @@ import argparse
 import itertools
 
 import numpy as np
-from measure import network, picture, table
+from measure import network, table
 
 from nstlib import Diverged, StyleTransfer, load_image
 
@@ -39,8 +39,8 @@ def main():
     parser.add_argument("--iterations", type=int, default=30)
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
-    content, net, rows = picture(options.content), network(options.network), []
-    grid = itertools.product(("Adam", "LBFGS"), LOSSES, styles(picture(options.style)).items(), WEIGHTS)
+    content, net, rows = options.content, network(options.network), []
+    grid = itertools.product(("Adam", "LBFGS"), LOSSES, styles(options.style).items(), WEIGHTS)
     for optimizer, loss, (kind, style), weight in grid:
         common = {"size": options.size, "iterations": options.iterations, "device": options.device, "backbone": net}
         common |= {"optimizer": optimizer, "style_loss": loss, "style_weight": weight}

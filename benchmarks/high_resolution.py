@@ -23,7 +23,7 @@ from pathlib import Path
 
 import torch
 from distillation import goals_of, losses, teachers
-from measure import Peak, picture, table
+from measure import Peak, table
 
 from nstlib import load_image, save_image, stylize
 from nstlib.images import fit_size, resize
@@ -31,7 +31,6 @@ from nstlib.memory import PLANS
 from nstlib.teacher import Teacher
 from nstlib.tiles import Grid, seam_ratio, stylize_tiles
 from nstlib.tiling import seams
-from nstlib.transfer import style_size
 from nstlib.upscale import load_upscaler, upscale_tensor
 
 ROADS = {
@@ -83,7 +82,7 @@ def relative_seams(image, plain, lines):
 
 def load_content(options):
     """The photograph, enlarged by super-resolution if it is less than half as large, cut to the aspect ratio."""
-    content = load_image(picture(options.content))
+    content = load_image(options.content)
     if max(content.shape[2:]) * 2 < options.size:
         content = upscale_tensor(content, load_upscaler(4))
     across, down = map(int, options.aspect.split(":"))
@@ -95,7 +94,7 @@ def load_content(options):
 
 def run_one(road, options):
     """Paint, write the picture, print seconds and peak memory."""
-    content, style = load_content(options), load_image(picture(options.style))
+    content, style = load_content(options), load_image(options.style)
     with Peak("cuda" if torch.cuda.is_available() else "cpu") as peak:
         painted = paint(road, content, style, options)
     save_image(painted, Path(options.output) / f"{road}_{options.size}.png")
@@ -124,10 +123,11 @@ def main():
         return
     reference = teachers(options.vgg19, options.distilled) if options.distilled else Teacher.vgg19()
     reference = reference.to(memory_format=torch.channels_last)
-    content, style = load_content(options), load_image(picture(options.style))
+    content, style = load_content(options), load_image(options.style)
     size = fit_size(*content.shape[2:], options.size)
     content = resize(content, size)
-    style = resize(style, style_size(style, size, 1))
+    own = style.shape[2:]
+    style = resize(style, fit_size(*own, min(max(size), max(own))))
     goals = goals_of(reference, content, style)
     rows, plain = [], content
     for road in ("photograph", *(road for road in ROADS if road in options.roads)):

@@ -6,7 +6,6 @@ import time
 
 import torch
 
-from nstlib import samples
 from nstlib.features import ARCHITECTURES, Backbone
 from nstlib.pretrained import load_backbone
 
@@ -17,14 +16,6 @@ def network(name):
         return load_backbone("compact")
     torch.manual_seed(0)
     return Backbone(ARCHITECTURES[name], deepest="relu5_1", inner_padding="replicate").requires_grad_(False)
-
-
-def picture(name):
-    """What ``name`` stands for: ``sample:chelsea`` and the like, or a file or URL as it is."""
-    kind, _, sample = name.partition(":")
-    if kind != "sample":
-        return name
-    return samples.content(sample) if sample in samples.CONTENTS else samples.style(sample)
 
 
 class Peak:

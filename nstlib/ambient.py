@@ -67,3 +67,17 @@ def usable_device(name):
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
         raise InputError(f"cannot use device {name!r}: {str(error).partition(chr(10))[0]}") from None
+
+
+def choose_device(name):
+    """``torch.device`` of this name; for ``"auto"`` the fastest there is.
+
+    Raises:
+        InputError: the machine has no such device.
+    """
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind, there in available.items() if there))
+    if not available[name.partition(":")[0]]:
+        raise InputError(f"device {name} is not available on this machine; use device='auto' or 'cpu'")
+    return usable_device(name)

@@ -122,7 +122,7 @@ class Descent:
             # What overflows in a larger type is no matter of scale.
             hopeless = self._scale <= SMALLEST_SCALE or self._objective.backbone.dtype != torch.float16
             if not loss or (not gradient and hopeless):
-                self._diverge(losses[-1] if not loss else "the gradient is")
+                self._diverge("the gradient is no longer finite" if loss else f"the loss became {losses[-1].item()}")
             if gradient:
                 break
             self._scale, self._calm = self._scale / 2, 0
@@ -148,7 +148,7 @@ class Descent:
             # Clamp after every step: L-BFGS moves far outside [0, 1], and clamping only at the end undoes most of it.
             self._image.clamp_(0, 1)
             if not self._image.isfinite().all():
-                self._diverge("the picture is")
+                self._diverge("the picture is no longer finite")
             if self._optimizer_name == "LBFGS":  # no jitter, no averaging
                 self.average.copy_(self._image)
             else:
@@ -180,10 +180,9 @@ class Descent:
             self.average.copy_(self._good)
             self._weight = 0.0
             self._start_optimizer()
-        what = f"the loss became {what.item()}:" if torch.is_tensor(what) else f"{what} no longer finite:"
         half = self._objective.backbone.dtype in (torch.float16, torch.bfloat16)
         raise Diverged(
-            f"{what} the picture is the last good one. A smaller learning_rate or weight helps"
+            f"{what}: the picture is the last good one. A smaller learning_rate or weight helps"
             + (", or precision='float32'" if half else "")
         )
 

@@ -1,5 +1,6 @@
 """Backbones with trained weights: where the files are, whose weights they hold, what to do when there are none."""
 
+import copy
 import http.client
 import os
 import re
@@ -12,7 +13,8 @@ from torch import nn
 
 from .ambient import own_random, plain_torch
 from .errors import InputError, check_choice
-from .features import ARCHITECTURES, BACKBONES, Backbone, layer_names
+from .features import ARCHITECTURES, BACKBONES, Backbone, deepest_of, layer_names
+from .settings import FIELDS
 from .weight_files import existing_file, fitted, read_weights
 
 COMPACT_WEIGHTS = Path(__file__).parent / "weights" / "compact.safetensors"
@@ -67,6 +69,45 @@ def load_backbone(name="auto", *, deepest="relu5_1", weights=None, pooling="max"
         backbone.convs.load_state_dict(fitted(state, expected, weights))
         _add_maps(backbone, state, weights)
     return backbone.eval().requires_grad_(False)
+
+
+def prepare_backbone(settings, device):
+    """The network that ``settings`` ask for, or a copy of the one they hold, on the device and in its precision.
+
+    Raises:
+        InputError: the network lacks a layer, or the device the precision.
+    """
+    layers = {**settings.content_layers, **settings.style_layers}
+    backbone = settings.backbone
+    if isinstance(backbone, Backbone):
+        for name, own in (("pooling", (backbone.pooling,)), ("padding", (backbone.padding, backbone.inner_padding))):
+            if getattr(settings, name) not in (FIELDS[name].default, *own):
+                raise InputError(f"the network given has {name} {own[0]!r}; build it with {getattr(settings, name)!r}")
+        if settings.weights is not None:
+            raise InputError("weights are for a network that is named; the one given has its own")
+        backbone = copy.deepcopy(backbone)  # the caller's stays as it is
+    else:
+        backbone = load_backbone(
+            backbone, deepest=deepest_of(layers, backbone), weights=settings.weights, pooling=settings.pooling,
+            padding=settings.padding,
+        )  # fmt: skip
+    for layer in layers:
+        if layer not in backbone.layers:
+            raise InputError(f"unknown layer {layer!r}; choose from {', '.join(backbone.layers)}")
+    if settings.network is not None and settings.network != (found := backbone.fingerprint):
+        warnings.warn(
+            f"these settings were saved with the network {settings.network}; this one is {found}", stacklevel=2
+        )
+    precision = settings.precision
+    if precision == "auto":
+        precision = "float16" if device.type == "cuda" else "float32"
+    if precision == "float64" and device.type == "mps":
+        raise InputError("Apple's GPUs have no float64: use precision='float32' or device='cpu'")
+    # channels_last is what tensor cores and the CPU's vector units want; the tiles follow the weights.
+    backbone = backbone.to(device, getattr(torch, precision), memory_format=torch.channels_last)
+    if settings.compile:
+        backbone.run = torch.compile(backbone.run, dynamic=True)
+    return backbone
 
 
 def metadata(path=COMPACT_WEIGHTS):

@@ -198,9 +198,9 @@ class Settings:
         self.check()
 
     def check(self):
-        """Raise :class:`InputError` for values that make no sense, alone or together."""
-        for name, f in FIELDS.items():
-            f.metadata["check"](name, getattr(self, name))
+        """Raise :class:`InputError` for what no assignment shows: layers edited in place, fields at odds."""
+        for name in ("content_layers", "style_layers"):
+            _check_layers(name, getattr(self, name))
         if not self.normalized and self.style_loss != "gram":
             raise InputError("normalized=False knows the paper's style_loss='gram' alone")
 

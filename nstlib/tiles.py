@@ -15,16 +15,16 @@ from itertools import pairwise
 import torch
 from tqdm.auto import tqdm
 
-from .ambient import plain_torch
+from .ambient import choose_device, plain_torch
 from .checks import whole
 from .descent import Descent
 from .errors import Diverged, InputError
 from .images import MAX_PIXELS, composite, to_pil
 from .memory import is_out_of_memory, plan_for, target_memory
 from .objective import Objective, style_moments
+from .pretrained import prepare_backbone
 from .scene import Scene
 from .settings import make_settings
-from .transfer import choose_device, prepare_backbone
 
 
 @dataclass(frozen=True)
@@ -205,6 +205,10 @@ def _paint(scene, grid, rounds, share_moments, backbone, settings, device, progr
         plan = plan_for_part(part, need=target_memory)
         return style_moments(backbone, here(part), settings, plan, here(weights))
 
+    def moments_of_tile(index):
+        alpha, window = alphas[index], windows[index]
+        return moments_of(composite(tiles[index], alpha), window if alpha is None else alpha * window)
+
     styles = [moments_of(*style) for style in scene.styles(scene.size)]
     contents, tiles = grid.split(scene.content(scene.size)), grid.split(scene.start(scene.size))
     transparency = scene.transparency(scene.size)
@@ -216,18 +220,14 @@ def _paint(scene, grid, rounds, share_moments, backbone, settings, device, progr
     with tqdm(total=rounds * len(tiles), unit="tile", disable=not progress) as bar:
         try:
             for iterations in counts:
-                if shared:
-                    moments = [
-                        moments_of(composite(part, alpha), window if alpha is None else alpha * window)
-                        for part, alpha, window in zip(tiles, alphas, windows, strict=True)
-                    ]
+                moments = [moments_of_tile(index) for index in range(len(tiles))] if shared else None
                 for index, part in enumerate(tiles):
                     rest = None
                     if shared:
                         others = moments[:index] + moments[index + 1 :]
                         rest = [sum(layer[1:], layer[0]) for layer in zip(*others, strict=True)]
-                    tasks = {"alpha": here(alphas[index]), "weights": here(windows[index]), "rest": rest}
-                    aim = partial(_aim, backbone, here(contents[index]), styles, settings, tasks)
+                    weights = {"alpha": here(alphas[index]), "weights": here(windows[index]), "rest": rest}
+                    aim = partial(Objective, backbone, here(contents[index]), styles, settings, **weights)
                     options = {"optimizer": settings.optimizer, "content_layers": settings.content_layers}
                     descent = Descent(here(part), settings, plan_for_part(part, **options), aim)
                     try:
@@ -236,9 +236,7 @@ def _paint(scene, grid, rounds, share_moments, backbone, settings, device, progr
                     finally:
                         tiles[index] = descent.average.cpu()
                     if shared:
-                        window, alpha = windows[index], alphas[index]
-                        seen = composite(tiles[index], alpha)
-                        moments[index] = moments_of(seen, window if alpha is None else alpha * window)
+                        moments[index] = moments_of_tile(index)
                     bar.update()
                 tiles = grid.split(grid.stitch(tiles))
         except (Exception, KeyboardInterrupt) as error:
@@ -246,7 +244,3 @@ def _paint(scene, grid, rounds, share_moments, backbone, settings, device, progr
                 raise
             warnings.warn(f"{str(error) or 'interrupted'}: this is the picture so far", stacklevel=4)
     return to_pil(scene.finish(grid.stitch(tiles).float()), transparency)
-
-
-def _aim(backbone, content, styles, settings, tasks, plan):
-    return Objective(backbone, content, styles, settings, plan, **tasks)

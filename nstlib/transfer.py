@@ -1,22 +1,19 @@
 """The transfer: descents from coarse to fine, one step at a time, saved and resumed."""
 
-import copy
 import functools
 import hashlib
-import warnings
 from functools import partial
 
 import torch
 
-from .ambient import plain_torch, usable_device
+from .ambient import choose_device, plain_torch
 from .checkpoints import read_state, write_state
 from .descent import Descent, uninterrupted
 from .errors import InputError
-from .features import Backbone, deepest_of
 from .images import MAX_PIXELS, save_image, to_pil
 from .memory import more_frugal, plan_for, target_memory
 from .objective import Objective, style_moments
-from .pretrained import load_backbone
+from .pretrained import prepare_backbone
 from .scene import Scene, pyramid
 from .settings import FIELDS, INITS, LIVE, make_settings
 from .tiling import Plan
@@ -62,7 +59,7 @@ class StyleTransfer:
         content: picture; whatever :func:`~nstlib.images.load_image` takes.
         style: picture, or a list of pictures to blend.
         preset: name in :data:`~nstlib.settings.PRESETS`.
-        backbone: a name, or a ready :class:`~nstlib.features.Backbone`.
+        plan: :class:`~nstlib.tiling.Plan` for every size, instead of the one that ``memory`` decides.
         max_pixels: larger input pictures are refused.
         **options: fields of :class:`~nstlib.settings.Settings`.
 
@@ -187,7 +184,6 @@ class StyleTransfer:
 
     def _task(self, size):
         """Plan and objective of a level; the latter as a function, for it takes time and memory."""
-
         plans = [self.plan_for_style(style) for style in self.style_sizes(size)]
         aim = partial(_aim, self.backbone, self._scene, self.settings, size, self.device, self._arithmetic, plans)
         return self.plan_at(size), aim
@@ -252,57 +248,3 @@ def _aim(backbone, scene, settings, size, device, kind, plans, plan):
     ]
     content, alpha = here(scene.content(size)), here(scene.transparency(size))
     return Objective(backbone, content, styles, settings, plan, alpha=alpha)
-
-
-def choose_device(name):
-    """``torch.device`` of this name; for ``"auto"`` the fastest there is.
-
-    Raises:
-        InputError: the machine has no such device.
-    """
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        return torch.device(next(kind for kind, there in available.items() if there))
-    if not available[name.partition(":")[0]]:
-        raise InputError(f"device {name} is not available on this machine; use device='auto' or 'cpu'")
-    return usable_device(name)
-
-
-def prepare_backbone(settings, device):
-    """The network that ``settings`` ask for, or a copy of the one they hold, on the device and in its precision.
-
-    Raises:
-        InputError: the network lacks a layer, or the device the precision.
-    """
-    layers = {**settings.content_layers, **settings.style_layers}
-    backbone = settings.backbone
-    if isinstance(backbone, Backbone):
-        for name, own in (("pooling", (backbone.pooling,)), ("padding", (backbone.padding, backbone.inner_padding))):
-            if getattr(settings, name) not in (FIELDS[name].default, *own):
-                raise InputError(f"the network given has {name} {own[0]!r}; build it with {getattr(settings, name)!r}")
-        if settings.weights is not None:
-            raise InputError("weights are for a network that is named; the one given has its own")
-        backbone = copy.deepcopy(backbone)  # the caller's stays as it is
-    else:
-        backbone = load_backbone(
-            backbone, deepest=deepest_of(layers, backbone), weights=settings.weights, pooling=settings.pooling,
-            padding=settings.padding,
-        )  # fmt: skip
-    for layer in layers:
-        if layer not in backbone.layers:
-            raise InputError(f"unknown layer {layer!r}; choose from {', '.join(backbone.layers)}")
-    if settings.network not in (None, backbone.fingerprint):
-        warnings.warn(
-            f"these settings were saved with the network {settings.network}; this one is {backbone.fingerprint}",
-            stacklevel=2,
-        )
-    precision = settings.precision
-    if precision == "auto":
-        precision = "float16" if device.type == "cuda" else "float32"
-    if precision == "float64" and device.type == "mps":
-        raise InputError("Apple's GPUs have no float64: use precision='float32' or device='cpu'")
-    # channels_last is what tensor cores and the CPU's vector units want; the tiles follow the weights.
-    backbone = backbone.to(device, getattr(torch, precision), memory_format=torch.channels_last)
-    if settings.compile:
-        backbone.run = torch.compile(backbone.run, dynamic=True)
-    return backbone
