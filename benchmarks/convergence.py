@@ -13,7 +13,7 @@ import time
 from measure import table
 
 from nstlib import StyleTransfer
-from nstlib.settings import Settings
+from nstlib.transfer.settings import Settings
 
 REFERENCE = "gatys2016"
 RUNS = {

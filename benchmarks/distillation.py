@@ -24,8 +24,8 @@ from nstlib.features import ARCHITECTURES, STYLE_LAYERS, Backbone
 from nstlib.images import fit_size, resize, to_pil
 from nstlib.losses import content_loss, gram_loss, total_variation
 from nstlib.moments import Moments
-from nstlib.settings import Settings
-from nstlib.teacher import Teacher, load_distilled
+from nstlib.training.teacher import Teacher, load_distilled
+from nstlib.transfer.settings import Settings
 
 CONTENT_LAYER = "relu4_1"
 TV_WEIGHT = Settings().tv_weight

@@ -1,7 +1,7 @@
 """Half precision against single: the final loss over a grid of weights, styles, losses and optimizers.
 
 ``python benchmarks/half_precision.py --size 256 --device cpu``. In float16 gradients overflow at 65504; the loss is
-scaled down as far as they need (:class:`nstlib.descent.Descent`). Nothing should be lost by it.
+scaled down as far as they need (:class:`nstlib.transfer.descent.Descent`). Nothing should be lost by it.
 """
 
 import argparse

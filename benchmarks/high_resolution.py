@@ -8,7 +8,7 @@
 - ``split``: a picture of a quarter of the size, enlarged, painted tile by tile and stitched; with the moments shared
   between the tiles, and without.
 
-Each road runs in a process of its own. The seam ratio is :func:`nstlib.tiles.seam_ratio` at the borders of the road's
+Each road runs in a process of its own. The seam ratio is :func:`nstlib.metrics.seam_ratio` at the borders of the road's
 own tiles, divided by that of the untiled picture (of the photograph, if ``untiled`` is not asked for) at the same
 lines, as edges of the picture itself lie there too. Beside it stand mean and standard deviation of the same number at
 other lines, where nothing was cut. The losses are those of the finished picture at its full size in the eyes of a
@@ -27,11 +27,11 @@ from measure import Peak, table
 
 from nstlib import load_image, save_image, stylize
 from nstlib.images import fit_size, resize
-from nstlib.memory import PLANS
-from nstlib.teacher import Teacher
-from nstlib.tiles import Grid, seam_ratio, stylize_tiles
-from nstlib.tiling import seams
-from nstlib.upscale import load_upscaler, upscale_tensor
+from nstlib.metrics import seam_ratio, seams
+from nstlib.networks.upscale import load_upscaler, upscale_tensor
+from nstlib.training.teacher import Teacher
+from nstlib.transfer.memory import PLANS
+from nstlib.transfer.split import Grid, stylize_tiles
 
 ROADS = {
     "untiled": "untiled",

@@ -7,7 +7,7 @@ import time
 import torch
 
 from nstlib.features import ARCHITECTURES, Backbone
-from nstlib.pretrained import load_backbone
+from nstlib.features.pretrained import load_backbone
 
 
 def network(name):
@@ -15,7 +15,7 @@ def network(name):
     if name == "compact":
         return load_backbone("compact")
     torch.manual_seed(0)
-    return Backbone(ARCHITECTURES[name], deepest="relu5_1", inner_padding="replicate").requires_grad_(False)
+    return Backbone(ARCHITECTURES[name], deepest="relu5_1", padding="replicate").requires_grad_(False)
 
 
 class Peak:

@@ -12,8 +12,8 @@ import numpy as np
 from measure import Peak, network, table
 
 from nstlib import StyleTransfer
-from nstlib.memory import FULL, estimate
-from nstlib.tiling import Plan
+from nstlib.features.tiling import Plan
+from nstlib.transfer.memory import FULL, estimate
 
 CASES = [
     ("vgg19", 360, 640, FULL), ("vgg19", 720, 960, FULL),

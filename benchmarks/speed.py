@@ -20,7 +20,7 @@ from measure import Peak, network, table
 
 from nstlib import StyleTransfer
 from nstlib.features import STYLE_LAYERS
-from nstlib.tiling import FULL, Plan
+from nstlib.features.tiling import FULL, Plan
 
 SIZES = {"512": (512, 512), "1080p": (1080, 1920), "4K": (2160, 3840)}
 PLANS = {"untiled": FULL, "blocks 1-2 tiled": Plan(2, 256), "all blocks tiled": Plan(5, 256)}

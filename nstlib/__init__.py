@@ -2,18 +2,17 @@
 
 from . import samples
 from .errors import Diverged, InputError
-from .features import Backbone
+from .features import Backbone, load_backbone
 from .images import load_image, read_settings, save_image
 from .moments import Moments
-from .pretrained import load_backbone
-from .run import stylize
-from .transfer import StyleTransfer
+from .transfer import Settings, StyleTransfer, stylize, stylize_tiles
 
 __all__ = [
     "Backbone",
     "Diverged",
     "InputError",
     "Moments",
+    "Settings",
     "StyleTransfer",
     "load_backbone",
     "load_image",
@@ -21,5 +20,6 @@ __all__ = [
     "samples",
     "save_image",
     "stylize",
+    "stylize_tiles",
 ]
 __version__ = "0.1.0"

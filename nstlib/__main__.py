@@ -14,10 +14,10 @@ from . import samples
 from .arguments import make_parser
 from .errors import InputError
 from .images import check_output, save_image
-from .memory import SAFE_SHARE, estimate, free_memory, largest_size
-from .run import check_checkpoint, despite_interruption, refuse_inputs, run
-from .transfer import StyleTransfer
-from .upscale import load_upscaler
+from .networks.upscale import load_upscaler
+from .transfer.memory import SAFE_SHARE, estimate, free_memory, largest_size
+from .transfer.run import check_checkpoint, despite_interruption, refuse_inputs, run
+from .transfer.transfer import StyleTransfer
 
 EXIT_FAILED, EXIT_INPUT, EXIT_DIVERGED, EXIT_INTERRUPTED = 1, 2, 3, 130
 EXITS = {"finished": 0, "failed": EXIT_FAILED, "diverged": EXIT_DIVERGED, "interrupted": EXIT_INTERRUPTED}

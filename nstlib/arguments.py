@@ -10,12 +10,12 @@ from pathlib import Path
 from . import __version__, samples
 from .color import COLORS
 from .errors import InputError
-from .features import BACKBONES, PADDINGS, POOLINGS
+from .features.backbone import BACKBONES, PADDINGS, POOLINGS
 from .images import MAX_PIXELS
 from .losses import STYLE_LOSSES
-from .optimizers import OPTIMIZERS
-from .settings import DEVICES, INITS, MEMORY, PRECISIONS, PRESETS
-from .upscale import SCALES
+from .networks.upscale import SCALES
+from .transfer.optimizers import OPTIMIZERS
+from .transfer.settings import DEVICES, INITS, MEMORY, PRECISIONS, PRESETS
 
 EPILOG = """\
 examples:
@@ -82,8 +82,8 @@ def make_parser():
     add("--style-layers", type=_layers, metavar="LAYER[=W],...", help="(default: relu1_1 to relu5_1, all alike)")
     add("--style-loss", metavar=_one_of(STYLE_LOSSES), help="what of the style is compared (default: gram)")
     add(
-        "--normalized", action=argparse.BooleanOptionalAction,
-        help="losses without a unit; --no-normalized for the sums of the 2016 paper",
+        "--unitless", action=argparse.BooleanOptionalAction,
+        help="losses without a unit; --no-unitless for the sums of the 2016 paper",
     )  # fmt: skip
     add("--style-blend", type=_numbers, metavar="W,...", help="weight of each style picture")
     add("--style-scale", type=float, metavar="S", help="larger values, larger strokes (default: 1)")

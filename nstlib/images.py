@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from PIL import Image
 
 from .checks import share, whole
-from .decoding import decode, opened
-from .encoding import LONGEST, SUFFIXES, encode, settings_of
 from .errors import InputError
 from .files import check_destination, shortened, written_whole
-from .pixels import from_array
-from .sources import open_source
+from .pictures.decoding import decode, opened
+from .pictures.encoding import LONGEST, SUFFIXES, encode, settings_of
+from .pictures.pixels import from_array
+from .pictures.sources import open_source
 
 #: Largest picture that is opened without being asked to, in pixels (about 10000 x 10000).
 MAX_PIXELS = 100_000_000

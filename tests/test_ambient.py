@@ -9,12 +9,14 @@ import torch
 from conftest import make_net, make_picture
 from PIL import Image
 
-from nstlib import Backbone, InputError, load_backbone, upscale, upscale_training
+from nstlib import Backbone, InputError, load_backbone
 from nstlib.ambient import usable_device
-from nstlib.distill import Distillation, image_gradients
 from nstlib.features import ARCHITECTURES, STYLE_LAYERS
-from nstlib.teacher import Teacher
-from nstlib.training_pictures import Crops, Paintings
+from nstlib.networks import upscale
+from nstlib.training import upscale as upscale_training
+from nstlib.training.data import Crops, Paintings
+from nstlib.training.distill import Distillation, image_gradients
+from nstlib.training.teacher import Teacher
 
 
 @contextlib.contextmanager

@@ -122,7 +122,7 @@ def test_weights_files_are_told_apart(tmp_path):
     from safetensors.torch import save_file
 
     net = load_backbone("compact")
-    state = {**net.convs.state_dict(), **{f"{k}.map": v[:, :, 0, 0] for k, v in net.maps.items()}}
+    state = {**net.convs.state_dict(), **{f"{k}.map": v[:, :, 0, 0] for k, v in net.embeddings.items()}}
     save_file({k: v.contiguous() for k, v in state.items()}, tmp_path / "same.safetensors")
     state["conv1_1.weight"] = state["conv1_1.weight"] * 1.1
     save_file({k: v.contiguous() for k, v in state.items()}, tmp_path / "other.safetensors")

@@ -23,7 +23,7 @@ import nstlib
 from nstlib import __main__ as cli
 from nstlib import read_settings
 from nstlib.arguments import make_parser
-from nstlib.settings import Settings
+from nstlib.transfer.settings import Settings
 
 FAST = ("--backbone", "compact", "--size", "64", "--iterations", "4", "--quiet")
 

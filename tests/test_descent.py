@@ -12,8 +12,8 @@ import torch
 from conftest import Hooked, make_net, make_picture
 
 from nstlib import Diverged, InputError, StyleTransfer, stylize
-from nstlib.run import run
-from nstlib.tiling import Plan
+from nstlib.features.tiling import Plan
+from nstlib.transfer.run import run
 
 CONTENT, STYLE = make_picture(64, 96, seed=1), make_picture(64, 96, seed=2)
 FAST = {"backbone": "compact", "size": 64, "iterations": 6, "levels": 1, "memory": "full"}

@@ -12,14 +12,15 @@ from conftest import make_net, make_picture
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from nstlib import Diverged, InputError, Moments, distill, load_backbone, load_image
+from nstlib import Diverged, InputError, Moments, load_backbone, load_image
 from nstlib.checkpoints import read_state, write_state
 from nstlib.features import ARCHITECTURES, STYLE_LAYERS, Backbone
+from nstlib.features.pretrained import metadata
 from nstlib.images import resize
 from nstlib.losses import gram_loss, wasserstein_loss
-from nstlib.pretrained import metadata
-from nstlib.teacher import DISTILLED_WIDTHS, Teacher, load_distilled
-from nstlib.training_pictures import Crops, Paintings
+from nstlib.training import distill
+from nstlib.training.data import Crops, Paintings
+from nstlib.training.teacher import DISTILLED_WIDTHS, Teacher, load_distilled
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_exported_weights_are_a_compact_backbone(crops, tmp_path):
         run.export(tmp_path / "w.safetensors", {"teachers": "a test"})
         net = load_backbone("compact", weights=tmp_path / "w.safetensors")
         assert metadata(tmp_path / "w.safetensors") == {"teachers": "a test"}
-        assert set(net.maps) == set(run.teacher.layers)
+        assert set(net.embeddings) == set(run.teacher.layers)
 
 
 def test_folding_changes_nothing():

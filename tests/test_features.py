@@ -12,7 +12,7 @@ from conftest import make_net
 from safetensors.torch import save_file
 
 from nstlib import InputError, Moments, load_backbone, load_image
-from nstlib.features import (
+from nstlib.features.backbone import (
     ARCHITECTURES,
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -22,8 +22,8 @@ from nstlib.features import (
     deepest_of,
     layer_names,
 )
-from nstlib.pretrained import COMPACT_WEIGHTS, metadata
-from nstlib.weight_files import read_weights
+from nstlib.features.pretrained import COMPACT_WEIGHTS, metadata
+from nstlib.features.weight_files import read_weights
 
 
 @pytest.fixture(scope="module")
@@ -278,7 +278,7 @@ def test_weights_of_another_network(tmp_path):
 @pytest.mark.parametrize("padding", PADDINGS)
 @pytest.mark.parametrize("deepest", ["relu1_1", "pool2", "relu3_1", "relu5_1"])
 def test_smallest_side_is_the_smallest_that_passes(padding, deepest):
-    net = Backbone(((2, 2),) * 5, deepest=deepest, padding=padding, inner_padding=padding)
+    net = Backbone(((2, 2),) * 5, deepest=deepest, border=padding, padding=padding)
     side = net.smallest_side
     assert net(torch.rand(1, 3, side, 2 * side), [deepest])[deepest].numel()
     for shape in ((side - 1, 2 * side), (2 * side, side - 1)):
@@ -287,9 +287,9 @@ def test_smallest_side_is_the_smallest_that_passes(padding, deepest):
 
 
 def test_smallest_side_counts_each_padding_where_it_acts():
-    assert Backbone(((2,),) * 3, deepest="relu3_1", padding="reflect").smallest_side == 4
-    assert Backbone(((2,),) * 3, deepest="relu3_1", inner_padding="reflect").smallest_side == 8
-    assert Backbone(((2,),), deepest="relu1_1", padding="reflect").smallest_side == 2
+    assert Backbone(((2,),) * 3, deepest="relu3_1", border="reflect").smallest_side == 4
+    assert Backbone(((2,),) * 3, deepest="relu3_1", padding="reflect").smallest_side == 8
+    assert Backbone(((2,),), deepest="relu1_1", border="reflect").smallest_side == 2
 
 
 @pytest.mark.parametrize("shape", [(3, 40, 40), (1, 1, 40, 40), (1, 4, 40, 40)])
@@ -304,12 +304,12 @@ def test_fingerprint_tells_networks_apart():
     assert re.fullmatch("[0-9a-f]{16}", fingerprint)
     for dtype in (torch.float16, torch.float32, torch.float64):
         assert copy.deepcopy(net).to(dtype, memory_format=torch.channels_last).fingerprint == fingerprint
-    others = [make_net(pooling="average"), make_net(padding="zeros"), make_net(inner_padding="reflect")]
+    others = [make_net(pooling="average"), make_net(border="zeros"), make_net(padding="reflect")]
     for name in ("conv1_1", "conv4_3"):
         others.append(make_net())
         others[-1].convs[name].weight[1, 2, 0, 0] += 0.1
     others.append(make_net())
-    others[-1].maps["relu2_1"] = torch.nn.Parameter(torch.eye(6)[:, :, None, None])
+    others[-1].embeddings["relu2_1"] = torch.nn.Parameter(torch.eye(6)[:, :, None, None])
     others.append(Backbone(((4, 5),), deepest="relu1_1"))
     assert len({fingerprint, *(other.fingerprint for other in others)}) == 1 + len(others)
 

@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from nstlib import InputError, load_image, read_settings, save_image
 from nstlib.images import check_output, fit_size, load_image_and_alpha, resize, to_pil
-from nstlib.sources import find_pictures
+from nstlib.pictures.sources import find_pictures
 
 
 def as_array(image):

@@ -7,9 +7,11 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from nstlib import StyleTransfer, load_backbone, memory
+from nstlib import StyleTransfer, load_backbone
 from nstlib.features import ARCHITECTURES, Backbone
-from nstlib.memory import (
+from nstlib.features.tiling import FULL, Plan
+from nstlib.transfer import memory
+from nstlib.transfer.memory import (
     PLANS,
     SAFE_SHARE,
     estimate,
@@ -21,7 +23,6 @@ from nstlib.memory import (
     target_memory,
     tighten,
 )  # fmt: skip
-from nstlib.tiling import FULL, Plan
 
 from conftest import make_picture  # isort: skip
 
@@ -169,7 +170,7 @@ import sys
 import numpy as np
 from nstlib import StyleTransfer
 from nstlib.features import ARCHITECTURES, Backbone
-from nstlib.memory import peak_memory
+from nstlib.transfer.memory import peak_memory
 net = Backbone(ARCHITECTURES["vgg19"], deepest="relu5_1").requires_grad_(False)
 content = np.random.default_rng(0).random((480, 640, 3), dtype=np.float32)
 memory = sys.argv[1]
@@ -189,7 +190,7 @@ print((high_water() - base) / peak_memory(net, transfer.size, transfer.plan))
 MEASURE_TARGETS = (
     MEASURE[: MEASURE.index("transfer =")]
     + """
-from nstlib.memory import needs
+from nstlib.transfer.memory import needs
 style = np.random.default_rng(0).random((960, 960, 3), dtype=np.float32)
 transfer = StyleTransfer(content[:48], style, backbone=net, size=960, iterations=1, levels=1, memory=memory)
 for step in transfer:

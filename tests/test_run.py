@@ -11,8 +11,8 @@ from conftest import make_picture
 from PIL import Image
 
 from nstlib import InputError, StyleTransfer, samples, stylize
-from nstlib.run import despite_interruption, run
-from nstlib.upscale import load_upscaler, upscale
+from nstlib.networks.upscale import load_upscaler, upscale
+from nstlib.transfer.run import despite_interruption, run
 
 CONTENT, STYLE = make_picture(48, 64), make_picture(48, 48, 1)
 FAST = {"size": 64, "iterations": 6, "levels": 1, "backbone": "compact"}

@@ -11,8 +11,8 @@ from nstlib import InputError, StyleTransfer, load_image, stylize
 from nstlib.color import COLORS, match_histogram
 from nstlib.images import resize
 from nstlib.moments import Moments
-from nstlib.scene import Scene
-from nstlib.settings import make_settings
+from nstlib.transfer.scene import Scene
+from nstlib.transfer.settings import make_settings
 
 STYLE = make_picture(64, 64, 2)
 FAST = {"size": 64, "iterations": 3, "levels": 1, "progress": False}
@@ -128,7 +128,7 @@ def test_small_styles_are_as_large_as_the_network_needs():
 
 
 def test_counts_of_the_pyramid_are_whole_and_add_up():
-    from nstlib.scene import pyramid
+    from nstlib.transfer.scene import pyramid
 
     for levels in range(1, 15):
         for iterations in (levels, levels + 1, levels + 3, 250):

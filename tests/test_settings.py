@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nstlib import InputError
-from nstlib.settings import FIELDS, LIVE, PRESETS, Settings, make_settings
+from nstlib.transfer.settings import FIELDS, LIVE, PRESETS, Settings, make_settings
 
 #: Values that some fields take and most do not; the fields that take each.
 ODD = {
@@ -23,7 +23,7 @@ ODD = {
     "infinity": (float("inf"), set()),
     "minus one": (-1, {"seed"}),
     "a fraction": (1.5, {f"{kind}_weight" for kind in ("content", "style", "tv")} | {"learning_rate", "style_scale"}),
-    "a truth": (True, {"normalized", "compile"}),
+    "a truth": (True, {"unitless", "compile"}),
     "more than a float holds": (10**400, set()),
     "an object": (object(), {"init"}),
 }
@@ -78,8 +78,8 @@ def test_layers_by_name_or_weight():
 
 
 def test_settings_that_do_not_go_together():
-    with pytest.raises(InputError, match="normalized=False knows the paper's style_loss='gram' alone"):
-        make_settings(normalized=False, style_loss="wasserstein")
+    with pytest.raises(InputError, match="unitless=False knows the paper's style_loss='gram' alone"):
+        make_settings(unitless=False, style_loss="wasserstein")
 
 
 def test_presets_are_settings():

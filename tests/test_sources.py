@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nstlib import InputError, load_image, samples, sources
+from nstlib import InputError, load_image, samples
+from nstlib.pictures import sources
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nstlib.features import STYLE_LAYERS
+from nstlib.features.tiling import FULL, Plan, feature_sums
 from nstlib.losses import STYLE_LOSSES
 from nstlib.moments import Moments
-from nstlib.tiling import FULL, Plan, feature_sums
 
 PLANS = (Plan(2, 32), Plan(3, 32), Plan(5, 32), Plan(5, 48), Plan(5, 1000))
 
@@ -60,7 +60,7 @@ def test_every_style_loss_and_masks(style_loss, masks):
 @pytest.mark.parametrize("pooling", ["max", "average"])
 @pytest.mark.parametrize("padding", ["zeros", "replicate", "reflect"])
 def test_every_padding_and_pooling(padding, pooling):
-    net = make_net(torch.float64, padding=padding, inner_padding=padding, pooling=pooling)
+    net = make_net(torch.float64, border=padding, padding=padding, pooling=pooling)
     assert_same(net, torch.rand(1, 3, 75, 83, dtype=torch.float64), Plan(5, 32), 1e-12)
 
 

@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from conftest import make_net, make_picture
 
 from nstlib import InputError, StyleTransfer, load_image, stylize
-from nstlib.descent import AVERAGING
 from nstlib.features import STYLE_LAYERS
+from nstlib.features.tiling import Plan
 from nstlib.images import resize
-from nstlib.optimizers import FIRST_STEP, OPTIMIZERS
-from nstlib.tiling import Plan
+from nstlib.transfer.descent import AVERAGING
+from nstlib.transfer.optimizers import FIRST_STEP, OPTIMIZERS
 
 CONTENT, STYLE = make_picture(64, 80, seed=1), make_picture(64, 80, seed=2)
 FAST = {"backbone": "compact", "size": 64, "iterations": 6, "levels": 1, "memory": "full"}
@@ -76,7 +76,7 @@ def textbook(net, content, style, iterations):
 
 
 def test_gatys2016_is_the_textbook_loop():
-    net = make_net(torch.float64, pooling="average", padding="zeros")
+    net = make_net(torch.float64, pooling="average", border="zeros")
     transfer = StyleTransfer(
         CONTENT, STYLE, preset="gatys2016", backbone=net, size=80, iterations=12, init="content", precision="float64"
     )
@@ -206,7 +206,7 @@ def test_optimizer_and_learning_rate_may_change_while_it_runs():
 
 def test_what_is_not_live_is_refused_while_it_runs():
     transfer = StyleTransfer(CONTENT, STYLE, **FAST)
-    for name, value in (("size", 128), ("color", "pca"), ("style_loss", "wasserstein"), ("normalized", False)):
+    for name, value in (("size", 128), ("color", "pca"), ("style_loss", "wasserstein"), ("unitless", False)):
         with pytest.raises(
             InputError, match=f"{name} cannot be changed while a transfer runs; live are content_weight"
         ):

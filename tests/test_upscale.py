@@ -11,9 +11,11 @@ from safetensors.torch import save_file
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio
 
-from nstlib import Diverged, InputError, load_image, samples, stylize, upscale, upscale_training
+from nstlib import Diverged, InputError, load_image, samples, stylize
 from nstlib.checkpoints import read_state, write_state
 from nstlib.images import resize, to_pil
+from nstlib.networks import upscale
+from nstlib.training import upscale as upscale_training
 
 
 def trained(scale=2):

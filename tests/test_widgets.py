@@ -20,8 +20,8 @@ from PIL import Image
 
 import nstlib
 from nstlib import Backbone, InputError
-from nstlib.optimizers import OPTIMIZERS
-from nstlib.settings import Settings, make_settings
+from nstlib.transfer.optimizers import OPTIMIZERS
+from nstlib.transfer.settings import Settings, make_settings
 from nstlib.widgets import Studio
 
 LONG = 100_000  # iterations that no test waits for
@@ -280,11 +280,11 @@ def test_sliders_steer_the_running_transfer(make_studio):
 
 
 def test_contradicting_controls_are_not_painted(make_studio):
-    studio = make_studio(normalized=False)
+    studio = make_studio(unitless=False)
     studio.controls["style_loss"].value = "wasserstein"
-    assert "normalized=False" in studio.message
+    assert "unitless=False" in studio.message
     studio.start()
-    assert "normalized=False" in studio.message
+    assert "unitless=False" in studio.message
     assert not painting_threads()
 
 

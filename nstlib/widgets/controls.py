@@ -8,10 +8,10 @@ import dataclasses
 import ipywidgets as widgets
 
 from ..color import COLORS
-from ..features import BACKBONES
+from ..features.backbone import BACKBONES
 from ..losses import STYLE_LOSSES
-from ..optimizers import OPTIMIZERS
-from ..settings import INITS, Settings, make_settings
+from ..transfer.optimizers import OPTIMIZERS
+from ..transfer.settings import INITS, Settings, make_settings
 from .drawing import labelled
 
 #: Settings that take effect at once while a picture is painted; the others, at the next start.
@@ -24,7 +24,7 @@ CSS = "<style>.nstlib-slider .widget-readout { pointer-events: none }</style>"
 
 
 def make_controls(given):
-    """The widgets of :class:`~nstlib.settings.Settings`: a dict by the name of the setting or of the style layer.
+    """The widgets of :class:`~nstlib.Settings`: a dict by the name of the setting or of the style layer.
 
     Each ``value`` is the setting's, but for the words in :data:`NONE`. A picture given as ``init`` has no widget.
     """
@@ -68,7 +68,7 @@ def arrange(controls, layers):
 
 
 def read_controls(controls, given):
-    """The :class:`~nstlib.settings.Settings` that the widgets show; what has no widget is as in ``given``.
+    """The :class:`~nstlib.Settings` that the widgets show; what has no widget is as in ``given``.
 
     Raises:
         InputError: they contradict each other.

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ..errors import Diverged, InputError
-from ..memory import is_out_of_memory
+from ..transfer.memory import is_out_of_memory
 
 PREVIEW = 768  # pixels of the longer side, at most, that are sent to the browser
 

@@ -11,8 +11,8 @@ from .. import samples
 from ..errors import InputError
 from ..files import check_destination
 from ..images import save_image
-from ..settings import make_settings
-from ..transfer import StyleTransfer
+from ..transfer.settings import make_settings
+from ..transfer.transfer import StyleTransfer
 from .controls import LIVE, arrange, as_code, as_keywords, make_controls, read_controls
 from .drawing import View, explain
 from .picker import Picker
@@ -30,7 +30,7 @@ class Studio(widgets.VBox):
     Args:
         content, style: pictures to begin with; whatever :func:`~nstlib.images.load_image` takes, or names of samples.
         preset, backbone: as for :class:`~nstlib.transfer.StyleTransfer`; a ready backbone has no control.
-        **options: fields of :class:`~nstlib.settings.Settings` to begin with.
+        **options: fields of :class:`~nstlib.Settings` to begin with.
 
     Attributes:
         content, style: the :class:`~nstlib.widgets.picker.Picker`\\ s, with ``choose(source)`` and ``source``.
@@ -148,7 +148,7 @@ class Studio(widgets.VBox):
 
     @property
     def settings(self):
-        """The :class:`~nstlib.settings.Settings` that Start would paint with.
+        """The :class:`~nstlib.Settings` that Start would paint with.
 
         Raises:
             InputError: the controls contradict each other.

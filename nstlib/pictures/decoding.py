@@ -10,8 +10,8 @@ import zlib
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from ..errors import InputError
 from . import formats
-from .errors import InputError
 from .pixels import Pixels, check_size, straight_srgb
 from .tiff import read_tiff
 

@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from .errors import InputError
+from ..errors import InputError
 
 #: Keys under which checkpoints keep the weights beside other things, the best first.
 WRAPPERS = ("state_dict", "model_state_dict", "params_ema", "params", "model")

@@ -9,14 +9,14 @@ from typing import NamedTuple
 import torch
 from tqdm.auto import tqdm
 
-from .checks import number
-from .errors import Diverged, InputError
-from .files import check_destination
-from .images import to_pil
+from ..checks import number
+from ..errors import Diverged, InputError
+from ..files import check_destination
+from ..images import to_pil
+from ..networks.upscale import load_upscaler, upscale_straight
+from ..pictures.sources import local_path
 from .memory import is_out_of_memory
-from .sources import local_path
 from .transfer import StyleTransfer
-from .upscale import load_upscaler, upscale_straight
 
 
 class Painted(NamedTuple):
@@ -46,7 +46,7 @@ def stylize(content, style, *, upscale=1, progress=True, checkpoint=None, checkp
     Args:
         content: path, URL, PIL image, NumPy array or tensor; see :func:`~nstlib.images.load_image`.
         style: the same, or a list of them to blend.
-        upscale: 2, 3 or 4 enlarges the finished picture so many times; see :mod:`nstlib.upscale`.
+        upscale: 2, 3 or 4 enlarges the finished picture so many times; see :mod:`nstlib.networks.upscale`.
         progress: show a progress bar with the time left.
         checkpoint: file to save the state to every ``checkpoint_every`` seconds, and at an interruption.
         resume: go on from ``checkpoint`` if it exists.
@@ -83,7 +83,7 @@ def run(transfer, *, upscaler=None, progress=True, checkpoint=None, checkpoint_e
 
     Args:
         transfer: :class:`StyleTransfer`.
-        upscaler: of :func:`~nstlib.upscale.load_upscaler`, to enlarge the finished picture.
+        upscaler: of :func:`~nstlib.networks.upscale.load_upscaler`, to enlarge the finished picture.
         progress, checkpoint, checkpoint_every, resume: as for :func:`stylize`.
 
     Returns:

@@ -31,16 +31,16 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import nn
 
-from .ambient import ordinary, own_random, plain_torch, usable_device
-from .checkpoints import read_state, write_state
-from .checks import positive, share, whole
-from .errors import Diverged, InputError
-from .features import ARCHITECTURES, STYLE_LAYERS, Backbone
-from .files import check_destination, written_whole
-from .losses import gram_distance
-from .moments import Moments
+from ..ambient import ordinary, own_random, plain_torch, usable_device
+from ..checkpoints import read_state, write_state
+from ..checks import positive, share, whole
+from ..errors import Diverged, InputError
+from ..features.backbone import ARCHITECTURES, STYLE_LAYERS, Backbone
+from ..files import check_destination, written_whole
+from ..losses import gram_distance
+from ..moments import Moments
+from .data import Crops, Paintings
 from .teacher import Teacher
-from .training_pictures import Crops, Paintings
 
 #: Of the gradient loss. It decides how well pictures can be optimised; the others are the way there.
 GRADIENT_WEIGHT = 3.0
@@ -103,7 +103,7 @@ class Normalized(Backbone):
 
 def new_student(kind):
     """A network of the compact one's shape, a :class:`Backbone` or a :class:`Normalized`."""
-    return kind(ARCHITECTURES["compact"], deepest="relu5_1", inner_padding="replicate")
+    return kind(ARCHITECTURES["compact"], deepest="relu5_1", padding="replicate")
 
 
 @dataclass
@@ -121,8 +121,8 @@ class Distillation:
     The caller's random numbers and networks stay as they are.
 
     Args:
-        teacher: :class:`~nstlib.teacher.Teacher`.
-        crops: :class:`~nstlib.training_pictures.Crops`.
+        teacher: :class:`~nstlib.training.teacher.Teacher`.
+        crops: :class:`~nstlib.training.data.Crops`.
         steps: length of the training; the learning rate follows one cosine over it.
         normalized_share: part of the training that runs with batch normalisation and without the gradient loss.
         batch_size: crops per step, at least 2.
@@ -331,8 +331,8 @@ class Distillation:
 
 
 def main(arguments=None):
-    """``python -m nstlib.distill FOLDER ... -o compact.safetensors``"""
-    parser = argparse.ArgumentParser(prog="python -m nstlib.distill", description="Train the compact network.")
+    """``python -m nstlib.training.distill FOLDER ... -o compact.safetensors``"""
+    parser = argparse.ArgumentParser(prog="python -m nstlib.training.distill", description="Train the compact network.")
     parser.add_argument("folders", nargs="+", help="folders with pictures to train on")
     parser.add_argument("-o", "--output", default="compact.safetensors")
     parser.add_argument("--vgg19", help="VGG-19 weights file; without it torchvision's are fetched")
@@ -371,7 +371,7 @@ def main(arguments=None):
             if progress.step % 50 == 0:
                 row = [f"{smooth.get(name, float('nan')):.5f}" for name in names]
                 print(progress.step, *row, f"{progress.seconds:.2f}", sep=",", file=log, flush=True)
-    training.export(output, {"teachers": sources, "steps": str(options.steps), "made by": "nstlib.distill"})
+    training.export(output, {"teachers": sources, "steps": str(options.steps), "made by": "nstlib.training.distill"})
     return 0
 
 

@@ -6,12 +6,12 @@ import random
 import torch
 from torchvision.transforms import v2
 
-from .ambient import own_random, plain_torch
-from .checks import positive, whole
-from .errors import InputError
-from .features import STYLE_LAYERS
-from .images import load_image
-from .sources import find_pictures
+from ..ambient import own_random, plain_torch
+from ..checks import positive, whole
+from ..errors import InputError
+from ..features.backbone import STYLE_LAYERS
+from ..images import load_image
+from ..pictures.sources import find_pictures
 
 
 class Crops:

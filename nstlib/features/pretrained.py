@@ -1,6 +1,5 @@
 """Backbones with trained weights: where the files are, whose weights they hold, what to do when there are none."""
 
-import copy
 import http.client
 import os
 import re
@@ -11,13 +10,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from .ambient import own_random, plain_torch
-from .errors import InputError, check_choice
-from .features import ARCHITECTURES, BACKBONES, Backbone, deepest_of, layer_names
-from .settings import FIELDS
+from ..ambient import own_random, plain_torch
+from ..errors import InputError, check_choice
+from .backbone import ARCHITECTURES, BACKBONES, Backbone, layer_names
 from .weight_files import existing_file, fitted, read_weights
 
-COMPACT_WEIGHTS = Path(__file__).parent / "weights" / "compact.safetensors"
+COMPACT_WEIGHTS = Path(__file__).parents[1] / "weights" / "compact.safetensors"
 #: Bytes of torchvision's files.
 FILE_SIZES = {"vgg19": 574_673_361, "vgg16": 553_433_881}
 
@@ -32,8 +30,8 @@ def load_backbone(name="auto", *, deepest="relu5_1", weights=None, pooling="max"
             machine, else compact with a warning.
         deepest: last layer to build.
         weights: path of a weights file (``.pth``, ``.pt`` or ``.safetensors`` with torchvision's names, or one that
-            :mod:`nstlib.distill` made). Without it the environment variables ``NSTLIB_VGG19`` and ``NSTLIB_VGG16``
-            are asked, then torch hub's cache.
+            :mod:`nstlib.training.distill` made). Without it the environment variables ``NSTLIB_VGG19`` and
+            ``NSTLIB_VGG16`` are asked, then torch hub's cache.
         pooling: see :class:`~nstlib.features.Backbone`.
         padding: of all convolutions.
 
@@ -55,9 +53,7 @@ def load_backbone(name="auto", *, deepest="relu5_1", weights=None, pooling="max"
         # The weights of torchvision's ``.features`` alone are named by number.
         state = {re.sub(r"^(?=\d)", "features.", key): value for key, value in read_weights(weights).items()}
         name = _recognised(state, name, weights)
-        backbone = Backbone(
-            ARCHITECTURES[name], deepest=deepest, pooling=pooling, padding=padding, inner_padding=padding
-        )
+        backbone = Backbone(ARCHITECTURES[name], deepest=deepest, pooling=pooling, border=padding, padding=padding)
         state = {_names_in_files(name).get(key, key): value for key, value in state.items()}
         expected = backbone.convs.state_dict()
         for key in expected:
@@ -67,47 +63,8 @@ def load_backbone(name="auto", *, deepest="relu5_1", weights=None, pooling="max"
                     "choose shallower layers or a complete weights file"
                 )
         backbone.convs.load_state_dict(fitted(state, expected, weights))
-        _add_maps(backbone, state, weights)
+        _add_embeddings(backbone, state, weights)
     return backbone.eval().requires_grad_(False)
-
-
-def prepare_backbone(settings, device):
-    """The network that ``settings`` ask for, or a copy of the one they hold, on the device and in its precision.
-
-    Raises:
-        InputError: the network lacks a layer, or the device the precision.
-    """
-    layers = {**settings.content_layers, **settings.style_layers}
-    backbone = settings.backbone
-    if isinstance(backbone, Backbone):
-        for name, own in (("pooling", (backbone.pooling,)), ("padding", (backbone.padding, backbone.inner_padding))):
-            if getattr(settings, name) not in (FIELDS[name].default, *own):
-                raise InputError(f"the network given has {name} {own[0]!r}; build it with {getattr(settings, name)!r}")
-        if settings.weights is not None:
-            raise InputError("weights are for a network that is named; the one given has its own")
-        backbone = copy.deepcopy(backbone)  # the caller's stays as it is
-    else:
-        backbone = load_backbone(
-            backbone, deepest=deepest_of(layers, backbone), weights=settings.weights, pooling=settings.pooling,
-            padding=settings.padding,
-        )  # fmt: skip
-    for layer in layers:
-        if layer not in backbone.layers:
-            raise InputError(f"unknown layer {layer!r}; choose from {', '.join(backbone.layers)}")
-    if settings.network is not None and settings.network != (found := backbone.fingerprint):
-        warnings.warn(
-            f"these settings were saved with the network {settings.network}; this one is {found}", stacklevel=2
-        )
-    precision = settings.precision
-    if precision == "auto":
-        precision = "float16" if device.type == "cuda" else "float32"
-    if precision == "float64" and device.type == "mps":
-        raise InputError("Apple's GPUs have no float64: use precision='float32' or device='cpu'")
-    # channels_last is what tensor cores and the CPU's vector units want; the tiles follow the weights.
-    backbone = backbone.to(device, getattr(torch, precision), memory_format=torch.channels_last)
-    if settings.compile:
-        backbone.run = torch.compile(backbone.run, dynamic=True)
-    return backbone
 
 
 def metadata(path=COMPACT_WEIGHTS):
@@ -161,8 +118,8 @@ def _names_in_files(name):
     }
 
 
-def _add_maps(backbone, state, source):
-    """Give a distilled network the maps to its teacher's features that its weights file has."""
+def _add_embeddings(backbone, state, source):
+    """Give a distilled network the embeddings in its teacher's features that its weights file has."""
     for layer in backbone.layers:
         key = f"{layer}.map"
         if key in state:
@@ -170,7 +127,7 @@ def _add_maps(backbone, state, source):
             # As many rows as the teacher had channels, but never more than the layer has.
             rows = min(state[key].shape[0], channels) if state[key].dim() else channels
             value = fitted(state, {key: torch.empty(rows, channels)}, source)[key]
-            backbone.maps[layer] = nn.Parameter(value[:, :, None, None])
+            backbone.embeddings[layer] = nn.Parameter(value[:, :, None, None])
 
 
 def _local_file(name):

@@ -7,8 +7,8 @@ import warnings
 
 import torch
 
-from .errors import Diverged
-from .images import resize
+from ..errors import Diverged
+from ..images import resize
 from .memory import is_out_of_memory, tighten
 from .optimizers import LBFGS, OPTIMIZERS, make_optimizer, warm_start
 
@@ -28,9 +28,9 @@ class Descent:
     Args:
         image: to start from, RGB in [0, 1], shape (1, 3, H, W), on the device and in the precision of the
             optimizer's arithmetic.
-        settings: :class:`~nstlib.settings.Settings`; its live fields are read in every step.
-        plan: :class:`~nstlib.tiling.Plan` to begin with; when memory runs out, a tighter one takes its place.
-        aim: function of a plan that gives the :class:`~nstlib.objective.Objective`; called at the first step.
+        settings: :class:`~nstlib.Settings`; its live fields are read in every step.
+        plan: :class:`~nstlib.features.Plan` to begin with; when memory runs out, a tighter one takes its place.
+        aim: function of a plan that gives the :class:`~nstlib.terms.objective.Objective`; called at the first step.
 
     Attributes:
         average: the picture to show: the running mean of the iterates, or the last one where the optimizer has no
@@ -137,7 +137,7 @@ class Descent:
         losses = self._objective(image, self.plan)
         # A loss without a unit changes by about 1/pixels per pixel. Optimizing its product with the number of pixels
         # makes learning rates mean the same at every size and keeps half-precision gradients in range.
-        size = image[0, 0].numel() if self.settings.normalized else 1
+        size = image[0, 0].numel() if self.settings.unitless else 1
         (losses[-1] * (size * self._scale)).backward()
         image.grad /= self._scale
         return torch.stack(losses).detach()

@@ -7,17 +7,17 @@ from pathlib import Path
 import psutil
 import torch
 
-from .features import block_of
-from .images import fit_size
-from .losses import total_variation
-from .moments import Moments
+from ..features.backbone import block_of
+from ..features.tiling import FULL, SEGMENTS, Plan, feature_sums, tile_side
+from ..images import fit_size
+from ..losses import total_variation
+from ..moments import Moments
 from .optimizers import make_optimizer
-from .tiling import FULL, SEGMENTS, Plan, feature_sums, tile_side
 
 #: Plans from the fastest to the most frugal.
 PLANS = (FULL, Plan(2, 256), Plan(3, 256), Plan(5, 256), Plan(5, 128))
 #: State of the optimizers, in maps of the picture's size.
-OPTIMIZER_MAPS = {"Adam": 2, "AdamW": 2, "NAdam": 2, "RMSprop": 1, "SGD": 1, "LBFGS": 24}
+OPTIMIZER_COPIES = {"Adam": 2, "AdamW": 2, "NAdam": 2, "RMSprop": 1, "SGD": 1, "LBFGS": 24}
 #: Work of the timing probe in multiply-adds: 768 x 768 pixels with VGG-19, more with smaller networks.
 PROBE_WORK = 2.1e11
 #: Longest side of the timing probe in pixels. Untiled, large pictures take more time per pixel.
@@ -38,7 +38,7 @@ class Estimate:
 
     Attributes:
         size: (height, width) of the result.
-        plan: :class:`~nstlib.tiling.Plan` of the finest level.
+        plan: :class:`~nstlib.features.Plan` of the finest level.
         memory: peak in bytes, above what the process holds once the network is loaded.
         seconds: of all iterations together.
     """
@@ -63,8 +63,10 @@ def peak_memory(backbone, size, plan, *, optimizer="Adam", content_layers=("relu
     pixels = size[0] * size[1]
     width = torch.finfo(backbone.dtype).bits // 8
     # Image, gradient, mean, last good image (in half precision), temporaries, content and style; the optimizer's.
-    image_maps = (7 + OPTIMIZER_MAPS[optimizer]) * 3 * 4 * pixels
-    targets = sum(backbone.channels(layer) * pixels * width / 4 ** backbone.level(layer) for layer in content_layers)
+    image_maps = (7 + OPTIMIZER_COPIES[optimizer]) * 3 * 4 * pixels
+    targets = sum(
+        backbone.channels(layer) * pixels * width / 4 ** backbone.downsampling(layer) for layer in content_layers
+    )
     stored, peak = 0.0, 0.0
     for segment in _segments(backbone):
         blocks, graph, transient, entry, output = segment
@@ -99,10 +101,14 @@ def _segments(backbone):
         if not names:
             return
         level = blocks[0] - 1
-        maps = [backbone.channels(n) * width / 4 ** backbone.level(n) for n in names if n.startswith("conv")]
+        maps = [backbone.channels(n) * width / 4 ** backbone.downsampling(n) for n in names if n.startswith("conv")]
         # Besides its values, max pooling stores the place of each, in 8 bytes.
         index = 8 if backbone.pooling == "max" else 0
-        pools = [backbone.channels(n) * (width + index) / 4 ** backbone.level(n) for n in names if n.startswith("pool")]
+        pools = [
+            backbone.channels(n) * (width + index) / 4 ** backbone.downsampling(n)
+            for n in names
+            if n.startswith("pool")
+        ]
         entry = (backbone.channels(f"pool{level}") * width if level else 3 * width) / 4**level
         # The first block also keeps the image shifted, scaled and padded.
         graph = sum(maps) + sum(pools) + (0 if level else 5 * entry)
@@ -157,7 +163,7 @@ def plan_for(backbone, size, memory, *, device="cpu", need=peak_memory, **option
         need: :func:`peak_memory` or :func:`target_memory`; ``options`` go to it.
 
     Returns:
-        :class:`~nstlib.tiling.Plan`; the most frugal one where none fits.
+        :class:`~nstlib.features.Plan`; the most frugal one where none fits.
     """
     if memory in ("full", "tiled"):
         return FULL if memory == "full" else PLANS[3]

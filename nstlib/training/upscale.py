@@ -1,6 +1,6 @@
 """Train an upscaler: photographs are shrunk, the network learns to undo it.
 
-``python -m nstlib.upscale_training FOLDER ... --scale 2 -o upscale_x2.safetensors``
+``python -m nstlib.training.upscale FOLDER ... --scale 2 -o upscale_x2.safetensors``
 """
 
 import argparse
@@ -13,14 +13,15 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from .ambient import own_random, plain_torch, usable_device
-from .checkpoints import read_state, write_state
-from .checks import positive, whole
-from .errors import Diverged, InputError
-from .files import check_destination, written_whole
-from .images import load_image, resize
-from .sources import find_pictures
-from .upscale import SCALES, Upscaler, load_upscaler, upscale_tensor
+from ..ambient import own_random, plain_torch, usable_device
+from ..checkpoints import read_state, write_state
+from ..checks import positive, whole
+from ..errors import Diverged, InputError
+from ..files import check_destination, written_whole
+from ..images import load_image, resize
+from ..metrics import psnr
+from ..networks.upscale import SCALES, Upscaler, load_upscaler, upscale_tensor
+from ..pictures.sources import find_pictures
 
 
 class Training:
@@ -152,33 +153,11 @@ def shrink(image, scale):
     return resize(image[..., : height * scale, : width * scale], size)
 
 
-def psnr(image, reference, shave):
-    """Peak signal-to-noise ratio in dB on the Y channel (ITU-R BT.601), the protocol of the field.
-
-    Args:
-        image, reference: RGB in [0, 1], shape (1, 3, H, W); rounded to 8 bits first.
-        shave: border in pixels that does not count; the field uses the scale.
-
-    Raises:
-        InputError: different shapes, or nothing left inside the border.
-    """
-    shave, (height, width) = whole("shave", shave, 0), image.shape[2:]
-    if image.shape != reference.shape or 2 * shave >= min(height, width):
-        raise InputError(
-            f"expected pictures of one shape and more than {2 * shave} pixels a side, "
-            f"received {tuple(image.shape)} and {tuple(reference.shape)}"
-        )
-    weights = torch.tensor([65.481, 128.553, 24.966], dtype=torch.float32, device=image.device).view(1, 3, 1, 1)
-    a, b = (((x.float() * 255).round().clamp(0, 255) / 255 * weights).sum(1) for x in (image, reference))
-    error = (a - b)[..., shave : height - shave, shave : width - shave].square().mean()
-    return (10 * torch.log10(255**2 / error)).item()
-
-
 def evaluate(model, pictures):
     """Mean PSNR in dB over pictures that are shrunk and enlarged again: ``(the model's, bicubic)``.
 
     Args:
-        model: from :func:`~nstlib.upscale.load_upscaler`.
+        model: from :func:`~nstlib.networks.upscale.load_upscaler`.
         pictures: whatever :func:`~nstlib.images.load_image` takes, each.
 
     Raises:
@@ -198,7 +177,7 @@ def evaluate(model, pictures):
 
 def main(arguments=None):
     """The command line of the module."""
-    parser = argparse.ArgumentParser(prog="python -m nstlib.upscale_training", description="Train an upscaler.")
+    parser = argparse.ArgumentParser(prog="python -m nstlib.training.upscale", description="Train an upscaler.")
     parser.add_argument("folders", nargs="+", help="folders with pictures to train on")
     parser.add_argument("--scale", type=int, choices=SCALES, default=2)
     parser.add_argument("-o", "--output")
@@ -224,7 +203,7 @@ def main(arguments=None):
             smooth = loss if smooth is None else 0.98 * smooth + 0.02 * loss
             if step % 50 == 0:
                 print(f"{step},{smooth:.6f},{time.monotonic() - started:.0f}", file=log, flush=True)
-    description = {"scale": str(options.scale), "steps": str(options.steps), "made by": "nstlib.upscale_training"}
+    description = {"scale": str(options.scale), "steps": str(options.steps), "made by": "nstlib.training.upscale"}
     training.export(output, description)
     held_out = [path for path in find_pictures(options.folders) if path.name in options.hold_out]
     if held_out:

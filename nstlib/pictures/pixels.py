@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 from PIL import Image, ImageCms
 
-from .errors import InputError
+from ..errors import InputError
 
 _TURNS = {
     2: lambda array: array[:, ::-1],

@@ -6,17 +6,17 @@ from functools import partial
 
 import torch
 
-from .ambient import choose_device, plain_torch
-from .checkpoints import read_state, write_state
+from ..ambient import choose_device, plain_torch
+from ..checkpoints import read_state, write_state
+from ..errors import InputError
+from ..features.tiling import Plan
+from ..images import MAX_PIXELS, save_image, to_pil
+from ..terms.objective import Objective, style_moments
 from .descent import Descent, uninterrupted
-from .errors import InputError
-from .images import MAX_PIXELS, save_image, to_pil
 from .memory import more_frugal, plan_for, target_memory
-from .objective import Objective, style_moments
-from .pretrained import prepare_backbone
+from .network import prepare_backbone
 from .scene import Scene, pyramid
 from .settings import FIELDS, INITS, LIVE, make_settings
-from .tiling import Plan
 
 
 class Step:
@@ -58,10 +58,10 @@ class StyleTransfer:
     Args:
         content: picture; whatever :func:`~nstlib.images.load_image` takes.
         style: picture, or a list of pictures to blend.
-        preset: name in :data:`~nstlib.settings.PRESETS`.
-        plan: :class:`~nstlib.tiling.Plan` for every size, instead of the one that ``memory`` decides.
+        preset: name in :data:`~nstlib.transfer.settings.PRESETS`.
+        plan: :class:`~nstlib.features.Plan` for every size, instead of the one that ``memory`` decides.
         max_pixels: larger input pictures are refused.
-        **options: fields of :class:`~nstlib.settings.Settings`.
+        **options: fields of :class:`~nstlib.Settings`.
 
     Raises:
         InputError: a picture or a setting that cannot be used; before any work is done.
@@ -123,7 +123,7 @@ class StyleTransfer:
 
     @property
     def plan(self):
-        """The :class:`~nstlib.tiling.Plan` of the level at work."""
+        """The :class:`~nstlib.features.Plan` of the level at work."""
         return self._descent.plan
 
     @property
@@ -168,7 +168,7 @@ class StyleTransfer:
         return self._scene.style_sizes(size)
 
     def plan_at(self, size):
-        """The :class:`~nstlib.tiling.Plan` for an iteration at ``size`` (height, width), by what memory is free now."""
+        """The :class:`~nstlib.features.Plan` for an iteration at ``size`` (height, width), by the free memory."""
         s = self.settings
         options = {"optimizer": s.optimizer, "content_layers": s.content_layers, "device": self.device}
         return self._plan or plan_for(self.backbone, size, s.memory, **options)

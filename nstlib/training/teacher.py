@@ -4,10 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .ambient import own_random, plain_torch
-from .features import ARCHITECTURES, STYLE_LAYERS, Backbone
-from .pretrained import load_backbone
-from .weight_files import fitted, read_weights
+from ..ambient import own_random, plain_torch
+from ..features.backbone import ARCHITECTURES, STYLE_LAYERS, Backbone
+from ..features.pretrained import load_backbone
+from ..features.weight_files import fitted, read_weights
 
 #: Channels of the 16x distilled encoder of Wang et al. (2020).
 DISTILLED_WIDTHS = ((16, 16), (32, 32), (64,) * 4, (128,) * 4, (128,))
@@ -80,7 +80,7 @@ def load_distilled(path):
     Raises:
         InputError: no such file, or not the encoder's weights.
     """
-    backbone = Backbone(DISTILLED_WIDTHS, padding="reflect", inner_padding="reflect", deepest="relu5_1")
+    backbone = Backbone(DISTILLED_WIDTHS, border="reflect", padding="reflect", deepest="relu5_1")
     names = {name: f"conv{name[4]}{name[6]}" for name in backbone.convs}
     expected = {"conv0.weight": torch.empty(3, 3, 1, 1), "conv0.bias": torch.empty(3)}
     for name, theirs in names.items():

@@ -16,7 +16,7 @@ from itertools import pairwise
 
 import torch
 
-from .features import block_of
+from .backbone import block_of
 
 #: Blocks that run as one segment. Fusing the first two means that pool1, the largest map of all, is never stored.
 SEGMENTS = ((1, 2), (3,), (4, 5))
@@ -125,17 +125,19 @@ class _Segment:
         """
         # Only the remainders of the origin matter to pooling; fewer values, fewer compiled variants.
         maps, output = self.backbone.run(x, self.steps, self.keep, tuple(n % 2**self.pools for n in origin))
-        (y, z), (top, left, bottom, right) = origin, core
+        (row, column), (top, left, bottom, right) = origin, core
         sums = {}
         for name in self.steps:
             if name.startswith("pool"):
-                y, z = (y + 1) // 2, (z + 1) // 2
+                row, column = (row + 1) // 2, (column + 1) // 2
                 top, left, bottom, right = top // 2, left // 2, bottom // 2, right // 2
             for index, (layer, tap) in enumerate(self.taps):
                 if layer == name:
-                    part = maps[name][..., top - y : bottom - y, left - z : right - z]
+                    part = maps[name][..., top - row : bottom - row, left - column : right - column]
                     sums[index] = tuple(tap(part, slice(top, bottom), slice(left, right)))
-        return output[..., top - y : bottom - y, left - z : right - z], [sums[index] for index in range(len(self.taps))]
+        return output[..., top - row : bottom - row, left - column : right - column], [
+            sums[index] for index in range(len(self.taps))
+        ]
 
     def cores(self, height, width, tile):
         """Cut the input into about square, equally large cores that start at multiples of the pooling."""
@@ -208,12 +210,6 @@ def _segments(backbone, taps):
         steps = tuple(name for name in backbone.layers[: deepest + 1] if block_of(name) in blocks)
         if steps:
             yield _Segment(backbone, steps, taps, [i for i, (layer, _) in enumerate(taps) if layer in steps])
-
-
-def seams(plan, height, width):
-    """``(rows, columns)`` at which the tiles of the first segment begin, the picture's own border left out."""
-    side, align = tile_side(plan, 0), 2 ** len(SEGMENTS[0])
-    return tuple(cuts(length, side, align)[1:-1] for length in (height, width))
 
 
 def cuts(length, tile, align):

@@ -9,10 +9,10 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-from . import samples
+from .. import samples
+from ..errors import InputError
+from ..files import shortened
 from .encoding import SUFFIXES
-from .errors import InputError
-from .files import shortened
 
 MAX_DOWNLOAD = 512 << 20  # bytes
 

@@ -2,7 +2,7 @@
 
 It adds to a bicubic enlargement what the picture had and lost: a few 3x3 convolutions at the small size, whose last one
 gives ``scale**2`` pixels for each, put in their places by a pixel shuffle. It sees only a few pixels around each, so a
-picture of any size is enlarged in tiles, exactly. :mod:`nstlib.upscale_training` trains it.
+picture of any size is enlarged in tiles, exactly. :mod:`nstlib.training.upscale` trains it.
 """
 
 import copy
@@ -15,15 +15,15 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm.auto import tqdm
 
-from .ambient import own_random, plain_torch
-from .checks import whole
-from .errors import InputError
-from .images import load_image_and_alpha, resize, to_pil
-from .tiling import cuts
-from .weight_files import existing_file, fitted, read_weights
+from ..ambient import own_random, plain_torch
+from ..checks import whole
+from ..errors import InputError
+from ..features.tiling import cuts
+from ..features.weight_files import existing_file, fitted, read_weights
+from ..images import load_image_and_alpha, resize, to_pil
 
 SCALES = (2, 3, 4)
-WEIGHTS = Path(__file__).parent / "weights"
+WEIGHTS = Path(__file__).parents[1] / "weights"
 #: Neighbourhood in pixels that is given to a foreign model, whose receptive field is not known.
 FOREIGN_HALO = 32
 
@@ -79,7 +79,7 @@ def load_upscaler(scale=2, weights=None):
 
     Args:
         scale: 2, 3 or 4.
-        weights: a file made by :mod:`nstlib.upscale_training`, or a checkpoint of an architecture that ``spandrel``
+        weights: a file made by :mod:`nstlib.training.upscale`, or a checkpoint of an architecture that ``spandrel``
             knows (``pip install "nstlib[sr]"``); the scale is then the file's. None for the weights in the package.
 
     Raises:

@@ -5,7 +5,7 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 
-from .errors import check_choice
+from ..errors import check_choice
 
 #: Mean change of a pixel value in the first step of L-BFGS.
 FIRST_STEP = 0.003

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nstlib import InputError, load_backbone, load_image, stylize
-from nstlib.objective import style_moments
-from nstlib.settings import make_settings
-from nstlib.tiles import Grid, seam_ratio, stylize_tiles
-from nstlib.tiling import FULL
+from nstlib.features.tiling import FULL
+from nstlib.metrics import seam_ratio
+from nstlib.terms.objective import style_moments
+from nstlib.transfer.settings import make_settings
+from nstlib.transfer.split import Grid, stylize_tiles
 
 
 @settings(deadline=None, max_examples=25)

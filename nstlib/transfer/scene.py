@@ -6,9 +6,9 @@ import math
 
 import torch
 
-from . import color
-from .errors import InputError
-from .images import MAX_PIXELS, composite, fit_size, load_image_and_alpha, resize, resize_straight
+from .. import color
+from ..errors import InputError
+from ..images import MAX_PIXELS, composite, fit_size, load_image_and_alpha, resize, resize_straight
 from .settings import INITS
 
 COARSEST = 256  # pixels of the longer side
@@ -24,7 +24,7 @@ class Scene:
     Args:
         content: picture; whatever :func:`~nstlib.images.load_image` takes.
         styles: picture, or a list of them.
-        settings: :class:`~nstlib.settings.Settings`.
+        settings: :class:`~nstlib.Settings`.
         least: smallest side in pixels that the network can see.
         max_pixels: larger input pictures are refused.
 
@@ -124,7 +124,7 @@ def pyramid(size, settings, least):
 
     Args:
         size: (height, width) of the result.
-        settings: :class:`~nstlib.settings.Settings`.
+        settings: :class:`~nstlib.Settings`.
         least: smallest side in pixels that the network can see. A pyramid chosen here does not go below it; one that
             the settings name is refused if it does.
 

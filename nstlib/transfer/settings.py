@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .checks import number, whole
-from .color import COLORS
-from .errors import InputError, check_choice
-from .features import BACKBONES, PADDINGS, POOLINGS, STYLE_LAYERS, Backbone
-from .losses import STYLE_LOSSES
+from ..checks import number, whole
+from ..color import COLORS
+from ..errors import InputError, check_choice
+from ..features.backbone import BACKBONES, PADDINGS, POOLINGS, STYLE_LAYERS, Backbone
+from ..losses import STYLE_LOSSES
+from ..pictures.sources import local_path
 from .optimizers import OPTIMIZERS
-from .sources import local_path
 
 INITS = ("content", "noise", "style")
 DEVICES = ("auto", "cuda", "mps", "cpu")
@@ -152,7 +152,7 @@ class Settings:
         lambda: dict.fromkeys(STYLE_LAYERS, 1.0), _check_layers, live=True, help="layers of the style loss, likewise"
     )
     style_loss: str = _choice("gram", STYLE_LOSSES, help="distance of feature statistics")
-    normalized: bool = _switch(True, help="losses relative to their targets; False for the sums of the 2016 paper")
+    unitless: bool = _switch(True, help="losses relative to their targets; False for the sums of the 2016 paper")
     optimizer: str = _choice(
         "LBFGS", OPTIMIZERS, live=True, help="LBFGS has the lowest loss in the same time, Adam needs the least memory"
     )
@@ -201,8 +201,8 @@ class Settings:
         """Raise :class:`InputError` for what no assignment shows: layers edited in place, fields at odds."""
         for name in ("content_layers", "style_layers"):
             _check_layers(name, getattr(self, name))
-        if not self.normalized and self.style_loss != "gram":
-            raise InputError("normalized=False knows the paper's style_loss='gram' alone")
+        if not self.unitless and self.style_loss != "gram":
+            raise InputError("unitless=False knows the paper's style_loss='gram' alone")
 
     def fix(self):
         """From now on only live settings may be changed."""
@@ -248,7 +248,7 @@ PRESETS = {
         "content_layers": {"relu4_2": 1.0},
         "style_layers": dict.fromkeys(STYLE_LAYERS, 0.2),
         "style_loss": "gram",
-        "normalized": False,
+        "unitless": False,
         "optimizer": "LBFGS",
         "iterations": 500,
         "levels": 1,

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import tifffile
 
-from .errors import InputError
+from ..errors import InputError
 from .pixels import Pixels, check_size
 
 # Without a handler, what it notes about broken files would be printed.
@@ -20,7 +20,7 @@ _ORIENTATION = 274
 
 
 def read_tiff(file, name, max_pixels):
-    """The full picture of a TIFF as :class:`~nstlib.pixels.Pixels`; None where Pillow has to read it.
+    """The full picture of a TIFF as :class:`~nstlib.pictures.pixels.Pixels`; None where Pillow has to read it.
 
     Args:
         file: seekable binary file.

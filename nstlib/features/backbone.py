@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .ambient import plain_torch
-from .errors import InputError, check_choice
+from ..ambient import plain_torch
+from ..errors import InputError, check_choice
 
 #: Output channels of every convolution, one tuple per block (the convolutions between two poolings).
 ARCHITECTURES = {
@@ -35,9 +35,9 @@ class Backbone(nn.Module):
         widths: output channels of every convolution, one tuple per block.
         deepest: name of the last layer to build.
         pooling: ``"max"`` as VGG was trained, or ``"average"`` as Gatys et al. prefer.
-        padding: how the first convolution sees past the picture's border. The paper has ``"zeros"``, which leave
+        border: how the first convolution sees past the picture's border. The paper has ``"zeros"``, which leave
             a frame in optimised pictures; ``"replicate"`` does not.
-        inner_padding: the same for all other convolutions.
+        padding: the same for all other convolutions.
 
     Raises:
         InputError: unknown layer, pooling or padding (a ``ValueError``).
@@ -52,18 +52,18 @@ class Backbone(nn.Module):
     """
 
     @plain_torch()
-    def __init__(self, widths, *, deepest=None, pooling="max", padding="replicate", inner_padding="zeros"):
+    def __init__(self, widths, *, deepest=None, pooling="max", border="replicate", padding="zeros"):
         super().__init__()
         check_choice("pooling", pooling, POOLINGS)
+        check_choice("border", border, PADDINGS)
         check_choice("padding", padding, PADDINGS)
-        check_choice("inner_padding", inner_padding, PADDINGS)
         names = layer_names(widths)
         if deepest is not None:
             check_choice("layer", deepest, names)
             names = names[: names.index(deepest) + 1]
         self.layers = names
         self.pooling = pooling
-        self.padding, self.inner_padding = padding, inner_padding
+        self.border, self.padding = border, padding
         self.convs = nn.ModuleDict()
         channels = 3
         for name in names:
@@ -72,8 +72,8 @@ class Backbone(nn.Module):
                 width = widths[block - 1][index - 1]
                 self.convs[name] = nn.Conv2d(channels, width, 3, dtype=torch.float32)
                 channels = width
-        #: 1x1 maps that turn some layers' features into the ones a caller sees; a distilled network has them.
-        self.maps = nn.ParameterDict()
+        #: 1x1 convolutions that turn some layers' features into the ones a caller sees; a distilled network has them.
+        self.embeddings = nn.ParameterDict()
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN, dtype=torch.float32).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(IMAGENET_STD, dtype=torch.float32).view(1, 3, 1, 1))
 
@@ -98,7 +98,7 @@ class Backbone(nn.Module):
 
         Float16, float32 and float64 copies of one network, on whatever device, have the same.
         """
-        digest = hashlib.sha256(repr((self.layers, self.pooling, self.padding, self.inner_padding)).encode())
+        digest = hashlib.sha256(repr((self.layers, self.pooling, self.border, self.padding)).encode())
         for name, value in sorted(self.state_dict().items()):
             digest.update(f"{name} {tuple(value.shape)}".encode())
             digest.update(value.cpu().half().contiguous().numpy())
@@ -109,10 +109,10 @@ class Backbone(nn.Module):
 
         Every layer needs one feature; a convolution with reflect padding needs two pixels, one to show for the other.
         """
-        sides = [2 ** self.level(last)]
+        sides = [2 ** self.downsampling(last)]
         for name in self.layers[: self.layers.index(last) + 1]:
-            if name in self.convs and (self.padding if name == "conv1_1" else self.inner_padding) == "reflect":
-                sides.append(2 * 2 ** self.level(name))
+            if name in self.convs and (self.border if name == "conv1_1" else self.padding) == "reflect":
+                sides.append(2 * 2 ** self.downsampling(name))
         return max(sides)
 
     def channels(self, layer):
@@ -120,7 +120,7 @@ class Backbone(nn.Module):
         names = self.layers[: self.layers.index(layer) + 1]
         return self.convs[[name for name in names if name in self.convs][-1]].out_channels
 
-    def level(self, layer):
+    def downsampling(self, layer):
         """How often the picture has been halved at a layer."""
         return sum(name.startswith("pool") for name in self.layers[: self.layers.index(layer) + 1])
 
@@ -162,14 +162,14 @@ class Backbone(nn.Module):
                 at even pixels of the whole map: a tile that starts at an odd one loses its first row there.
         """
         maps = {}
-        y, z = origin
+        row, column = origin
         for name in steps:
             if name.startswith("pool"):
-                x = x[..., y % 2 :, z % 2 :]
-                y, z = (y + 1) // 2, (z + 1) // 2
+                x = x[..., row % 2 :, column % 2 :]
+                row, column = (row + 1) // 2, (column + 1) // 2
             x = self.step(name, x, keep)
             if name in keep:
-                maps[name] = F.conv2d(x, self.maps[name]) if name in self.maps else x
+                maps[name] = F.conv2d(x, self.embeddings[name]) if name in self.embeddings else x
         return maps, x
 
     def step(self, name, x, keep=()):
@@ -181,10 +181,10 @@ class Backbone(nn.Module):
             return F.relu(x, inplace=name.replace("relu", "conv") not in keep)
         if name.startswith("pool"):
             return F.max_pool2d(x, 2) if self.pooling == "max" else F.avg_pool2d(x, 2)
-        mode = self.inner_padding
+        mode = self.padding
         if name == "conv1_1":
             x = ((x - self.mean) / self.std).to(self.dtype)
-            mode = self.padding
+            mode = self.border
         weight, bias = self.convs[name].weight, self.convs[name].bias
         if mode == "zeros":
             return F.conv2d(x, weight, bias, padding=1)

@@ -3,11 +3,11 @@
 import torch
 import torch.nn.functional as F
 
-from .errors import InputError
-from .images import composite
-from .losses import STYLE_LOSSES, content_loss, total_variation
-from .moments import Moments, at_least_float32, blend
-from .tiling import feature_sums
+from ..errors import InputError
+from ..features.tiling import feature_sums
+from ..images import composite
+from ..losses import STYLE_LOSSES, content_loss, total_variation
+from ..moments import Moments, at_least_float32, blend
 
 
 def style_moments(backbone, image, settings, plan, weights=None):
@@ -16,8 +16,8 @@ def style_moments(backbone, image, settings, plan, weights=None):
     Args:
         backbone: :class:`~nstlib.features.Backbone`.
         image: RGB in [0, 1], shape (1, 3, H, W).
-        settings: :class:`~nstlib.settings.Settings`.
-        plan: :class:`~nstlib.tiling.Plan`.
+        settings: :class:`~nstlib.Settings`.
+        plan: :class:`~nstlib.features.Plan`.
         weights: of the pixels, shape (1, 1, H, W), or None.
     """
     taps = _style_taps(backbone, settings, weights)
@@ -34,8 +34,8 @@ class Objective:
         backbone: :class:`~nstlib.features.Backbone`.
         content: RGB in [0, 1], shape (1, 3, H, W), the size of the pictures to come.
         styles: for each style picture what :func:`style_moments` gives.
-        settings: :class:`~nstlib.settings.Settings`.
-        plan: :class:`~nstlib.tiling.Plan` for taking the content's maps.
+        settings: :class:`~nstlib.Settings`.
+        plan: :class:`~nstlib.features.Plan` for taking the content's maps.
         alpha: transparency of the picture, shape (1, 1, H, W), or None. The network sees the picture on white, and
             each pixel counts as much as can be seen of it.
         weights: of the picture's pixels in the style loss, on top of ``alpha``; of that shape, or None.
@@ -59,7 +59,7 @@ class Objective:
         for layer, target in zip(settings.content_layers, maps, strict=True):
             own = layer_weights(backbone, layer, alpha)
             square = at_least_float32(target).square() * (1 if own is None else own)
-            self._content_norms.append(square.sum() if settings.normalized else 2 * square.mean())
+            self._content_norms.append(square.sum() if settings.unitless else 2 * square.mean())
             self._taps.append((layer, _squared_error(target, own)))
 
     def __call__(self, image, plan):
@@ -67,7 +67,7 @@ class Objective:
 
         Args:
             image: RGB in [0, 1], straight colours, shape (1, 3, H, W).
-            plan: :class:`~nstlib.tiling.Plan`.
+            plan: :class:`~nstlib.features.Plan`.
 
         Returns:
             ``(content, style, image, total)``: the losses before their weights, and their weighted sum.
@@ -93,7 +93,7 @@ class Objective:
 
     def _style_loss(self, moments, index):
         target = self._styles[index]
-        if self.settings.normalized:
+        if self.settings.unitless:
             return STYLE_LOSSES[self.settings.style_loss](moments, target).sum()
         distance = (moments.gram - target.gram).square().sum()
         return distance / (4 * target.gram.shape[1] ** 2 * self._style_powers[index] ** 2)
@@ -103,7 +103,7 @@ def layer_weights(backbone, layer, weights):
     """Pixel weights (1, 1, H, W) as they are in a layer's map: means over the pixels that each feature stands for."""
     if weights is None:
         return None
-    size = [side >> backbone.level(layer) for side in weights.shape[2:]]
+    size = [side >> backbone.downsampling(layer) for side in weights.shape[2:]]
     # On the CPU, for Apple's GPUs know this for whole factors alone.
     return F.adaptive_avg_pool2d(weights.cpu(), size).to(weights.device)
 
@@ -131,7 +131,7 @@ def _feature_maps(backbone, image, layers, plan):
     """Whole feature maps, gathered from the tiles of ``plan``."""
     maps = {}
     for layer in layers:
-        height, width = (side >> backbone.level(layer) for side in image.shape[2:])
+        height, width = (side >> backbone.downsampling(layer) for side in image.shape[2:])
         maps[layer] = image.new_empty(1, backbone.channels(layer), height, width, dtype=backbone.dtype)
 
     def gather(layer):

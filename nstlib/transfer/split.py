@@ -1,9 +1,9 @@
 """Split and stitch: large pictures painted tile by tile, the classical way.
 
 Every tile is a picture of its own to the network, so strokes end at its borders and have to be blended. The exact way
-(:mod:`nstlib.tiling`, what :func:`nstlib.stylize` does) has no such borders; this one is here to compare with, and
-for whatever else works on tiles. What it borrows from the exact way is that moments add: tiles may share theirs, so
-that the picture as a whole gets the style and not each tile all of it.
+(:mod:`nstlib.features.tiling`, what :func:`nstlib.stylize` does) has no such borders; this one is here to compare
+with. What it borrows from the exact way is that moments add: tiles may share theirs, so that the picture as a whole
+gets the style and not each tile all of it.
 """
 
 import math
@@ -15,14 +15,14 @@ from itertools import pairwise
 import torch
 from tqdm.auto import tqdm
 
-from .ambient import choose_device, plain_torch
-from .checks import whole
+from ..ambient import choose_device, plain_torch
+from ..checks import whole
+from ..errors import Diverged, InputError
+from ..images import MAX_PIXELS, composite, to_pil
+from ..terms.objective import Objective, style_moments
 from .descent import Descent
-from .errors import Diverged, InputError
-from .images import MAX_PIXELS, composite, to_pil
 from .memory import is_out_of_memory, plan_for, target_memory
-from .objective import Objective, style_moments
-from .pretrained import prepare_backbone
+from .network import prepare_backbone
 from .scene import Scene
 from .settings import make_settings
 
@@ -113,34 +113,6 @@ class Grid:
         return (torch.pi / 2 * ramp).sin() ** 2
 
 
-def seam_ratio(image, seams, around=12):
-    """Energy of the steps across tile borders, over that of the steps next to them.
-
-    Args:
-        image: shape (1, 3, H, W).
-        seams: ``(rows, columns)`` at which a tile begins.
-        around: how many steps on each side to compare with; the one right beside the border is left out.
-
-    Returns:
-        1 if nothing tells a border from its neighbourhood; more is an edge, less a blur. A picture has edges of its own
-        that may lie there: compare with what the same lines give in a picture without tiles.
-
-    Raises:
-        InputError: there are no borders.
-    """
-    if not any(seams):
-        raise InputError("there are no tile borders to look at: the tiles are as large as the picture")
-    at_seams = beside = 0
-    for axis, places in zip((2, 3), seams, strict=True):
-        # Its n-th value is the step from line n to line n + 1.
-        energy = image.double().diff(dim=axis).square().mean([n for n in range(4) if n != axis])
-        for place in places:
-            near = [*range(place - 1 - around, place - 2), *range(place + 1, place + around)]
-            at_seams += energy[place - 1]
-            beside += energy[[n for n in near if 0 <= n < len(energy)]].mean()
-    return (at_seams / beside).item()
-
-
 def stylize_tiles(
     content,
     style,
@@ -167,7 +139,7 @@ def stylize_tiles(
         share_moments: give the picture as a whole the style. False gives it to every tile on its own.
         progress: show a progress bar.
         preset, max_pixels: as for :class:`~nstlib.transfer.StyleTransfer`.
-        **options: fields of :class:`~nstlib.settings.Settings`; ``iterations`` are those of one tile, over all rounds.
+        **options: fields of :class:`~nstlib.Settings`; ``iterations`` are those of one tile, over all rounds.
             ``levels`` has no meaning here.
 
     Returns:

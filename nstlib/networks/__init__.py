@@ -1,0 +1,1 @@
+"""Networks from one picture to another."""

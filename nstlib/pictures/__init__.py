@@ -1,0 +1,1 @@
+"""Picture files and what is in them: from bytes to arrays and back."""

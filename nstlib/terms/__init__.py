@@ -1,0 +1,1 @@
+"""What is asked of a picture: the terms of its loss."""

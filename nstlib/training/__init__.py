@@ -1,0 +1,1 @@
+"""How the networks that the package carries are trained."""

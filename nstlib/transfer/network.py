@@ -1,0 +1,50 @@
+"""The network of a transfer: of the kind, precision and device that its settings ask for."""
+
+import copy
+import warnings
+
+import torch
+
+from ..errors import InputError
+from ..features.backbone import Backbone, deepest_of
+from ..features.pretrained import load_backbone
+from .settings import FIELDS
+
+
+def prepare_backbone(settings, device):
+    """The network that ``settings`` ask for, or a copy of the one they hold, on the device and in its precision.
+
+    Raises:
+        InputError: the network lacks a layer, or the device the precision.
+    """
+    layers = {**settings.content_layers, **settings.style_layers}
+    backbone = settings.backbone
+    if isinstance(backbone, Backbone):
+        for name, own in (("pooling", (backbone.pooling,)), ("padding", (backbone.border, backbone.padding))):
+            if getattr(settings, name) not in (FIELDS[name].default, *own):
+                raise InputError(f"the network given has {name} {own[0]!r}; build it with {getattr(settings, name)!r}")
+        if settings.weights is not None:
+            raise InputError("weights are for a network that is named; the one given has its own")
+        backbone = copy.deepcopy(backbone)  # the caller's stays as it is
+    else:
+        backbone = load_backbone(
+            backbone, deepest=deepest_of(layers, backbone), weights=settings.weights, pooling=settings.pooling,
+            padding=settings.padding,
+        )  # fmt: skip
+    for layer in layers:
+        if layer not in backbone.layers:
+            raise InputError(f"unknown layer {layer!r}; choose from {', '.join(backbone.layers)}")
+    if settings.network is not None and settings.network != (found := backbone.fingerprint):
+        warnings.warn(
+            f"these settings were saved with the network {settings.network}; this one is {found}", stacklevel=2
+        )
+    precision = settings.precision
+    if precision == "auto":
+        precision = "float16" if device.type == "cuda" else "float32"
+    if precision == "float64" and device.type == "mps":
+        raise InputError("Apple's GPUs have no float64: use precision='float32' or device='cpu'")
+    # channels_last is what tensor cores and the CPU's vector units want; the tiles follow the weights.
+    backbone = backbone.to(device, getattr(torch, precision), memory_format=torch.channels_last)
+    if settings.compile:
+        backbone.run = torch.compile(backbone.run, dynamic=True)
+    return backbone
