@@ -15,8 +15,10 @@ from .arguments import make_parser
 from .errors import InputError
 from .images import check_output, save_image
 from .networks.upscale import load_upscaler
-from .transfer.memory import SAFE_SHARE, estimate, free_memory, largest_size
-from .transfer.run import check_checkpoint, despite_interruption, refuse_inputs, run
+from .transfer.estimate import estimate, largest_size
+from .transfer.interruption import despite_interruption
+from .transfer.memory import SAFE_SHARE, free_memory
+from .transfer.run import check_checkpoint, refuse_inputs, run
 from .transfer.transfer import StyleTransfer
 
 EXIT_FAILED, EXIT_INPUT, EXIT_DIVERGED, EXIT_INTERRUPTED = 1, 2, 3, 130
@@ -110,7 +112,7 @@ def _print_estimate(transfer):
     height, width = needs.size
     settings = transfer.settings
     longest = largest_size(
-        transfer.backbone, height / width, free, optimizer=settings.optimizer, content_layers=settings.content_layers
+        transfer.backbone, height / width, free, optimizer=settings.optimizer, kept=transfer.floats_per_pixel
     )
     _say(f"free on {transfer.device}: {free / 2**30:.1f} GB, enough for {longest} pixels on the longer side")
 

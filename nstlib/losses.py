@@ -77,8 +77,11 @@ def content_loss(squared_error, target_square):
     """Squared feature distance to the content, relative to the content's: ``sum (f - f*)^2 / sum f*^2``.
 
     Args:
-        squared_error: ``sum (f - f*)^2`` over channels and pixels.
-        target_square: ``sum f*^2``.
+        squared_error: ``sum (f - f*)^2`` over channels and pixels, shape (N,).
+        target_square: ``sum f*^2``, shape (N,).
+
+    Returns:
+        Loss, shape (N,).
 
     Reference: Gatys et al. 2016, eq. 1. Differs from the paper: relative, so that it has no unit.
     """
@@ -86,19 +89,19 @@ def content_loss(squared_error, target_square):
 
 
 def total_variation(image):
-    """Mean squared difference of neighbouring pixels, summed over both directions.
+    """Sum of the squared differences of neighbouring pixels in both directions, over the number of values.
 
     Args:
         image: shape (N, C, H, W).
 
     Returns:
-        Scalar. 0 for a constant picture.
+        Loss, shape (N,). 0 for a constant picture.
 
     Reference: Mahendran & Vedaldi, *Understanding Deep Image Representations by Inverting Them*, CVPR 2015,
     eq. 2 with beta = 2.
     """
     vertical, horizontal = image.diff(dim=2), image.diff(dim=3)
-    return (vertical.square().sum() + horizontal.square().sum()) / image.numel()
+    return (vertical.square().sum((1, 2, 3)) + horizontal.square().sum((1, 2, 3))) / image[0].numel()
 
 
 #: Style losses by name.

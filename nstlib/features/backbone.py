@@ -83,6 +83,11 @@ class Backbone(nn.Module):
         return self.convs["conv1_1"].weight.dtype
 
     @property
+    def arithmetic(self):
+        """The type of pictures and losses: the network's own, but never less than float32."""
+        return torch.float64 if self.dtype == torch.float64 else torch.float32
+
+    @property
     def macs_per_pixel(self):
         """Multiply-adds per input pixel of one forward pass to the deepest layer."""
         return sum(conv.weight.numel() / 4 ** (block_of(name) - 1) for name, conv in self.convs.items())

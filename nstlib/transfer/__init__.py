@@ -3,6 +3,7 @@
 from .run import stylize
 from .settings import PRESETS, Settings
 from .split import stylize_tiles
-from .transfer import Step, StyleTransfer
+from .step import Step
+from .transfer import StyleTransfer
 
 __all__ = ["PRESETS", "Settings", "Step", "StyleTransfer", "stylize", "stylize_tiles"]

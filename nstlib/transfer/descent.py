@@ -1,16 +1,15 @@
-"""A picture of one size on its way down the loss: one iteration after the other, with what may go wrong there."""
+"""Gradient descent at one size, one iteration after the other, with all that may go wrong there."""
 
-import contextlib
-import signal
-import threading
+import copy
 import warnings
 
 import torch
 
 from ..errors import Diverged
-from ..images import resize
+from ..terms import Objective
+from .interruption import uninterrupted
 from .memory import is_out_of_memory, tighten
-from .optimizers import LBFGS, OPTIMIZERS, make_optimizer, warm_start
+from .stepper import Stepper
 
 #: Decay of the running mean of the iterates that is shown and returned; it removes the optimizer's jitter.
 AVERAGING = 0.9
@@ -18,37 +17,46 @@ AVERAGING = 0.9
 #: they do and doubled after so many iterations in which they did not.
 CALM = 100
 LARGEST_SCALE, SMALLEST_SCALE = 2.0**10, 2.0**-24
-#: Pairs of L-BFGS's history below which it is not cut when memory runs out.
-SHORTEST_HISTORY = 2
 
 
 class Descent:
-    """An image that is optimised at one size.
+    """A canvas on its way down the loss, at one size.
 
     Args:
-        image: to start from, RGB in [0, 1], shape (1, 3, H, W), on the device and in the precision of the
-            optimizer's arithmetic.
-        settings: :class:`~nstlib.Settings`; its live fields are read in every step.
+        canvas: the parameters to optimise, from the picture to start with; see :mod:`nstlib.transfer.canvas`.
+        terms: ``{name: term}`` of the loss; see :class:`~nstlib.terms.Objective`.
+        settings: :class:`~nstlib.Settings`; the live ones are read in every step.
         plan: :class:`~nstlib.features.Plan` to begin with; when memory runs out, a tighter one takes its place.
-        aim: function of a plan that gives the :class:`~nstlib.terms.objective.Objective`; called at the first step.
+        view: function of a plan that gives the :class:`~nstlib.terms.View`; called at the first step.
+        targets: ``{name: targets}`` that are known already.
+        history: pairs of L-BFGS's history, if fewer than usual.
 
     Attributes:
-        average: the picture to show: the running mean of the iterates, or the last one where the optimizer has no
-            jitter. Always finite.
+        average: the canvas to show: the running mean of the iterates, or a copy of the last one where the optimizer has
+            no jitter. Always finite, and never changed: each step makes a new one.
         iterations: how many were made.
         plan: the plan in use.
     """
 
-    def __init__(self, image, settings, plan, aim, *, history=None):
+    def __init__(self, canvas, terms, settings, plan, view, *, targets=None, history=None):
         self.settings, self.plan = settings, plan
         self.iterations = 0
-        self._aim, self._objective = aim, None
-        self._image = image.detach().contiguous().clone().requires_grad_()
-        self.average, self._weight = self._image.detach().clone(), 0.0
-        self._good = self.average.to(torch.float16)
+        self._terms, self._view, self._known, self._objective = terms, view, targets, None
+        self._canvas, self._weight = canvas, 0.0
+        self.average = self._good = copy.deepcopy(canvas)
         self._scale, self._calm = 1.0, 0
-        self._history = history
-        self._start_optimizer()
+        self._stepper = Stepper(canvas.parameters(), settings, self._loss_weights(), history)
+
+    @property
+    def image(self):
+        """The picture to show, RGB in [0, 1], shape (N, 3, H, W), without gradient."""
+        with torch.no_grad():
+            return self.average.image().detach()
+
+    @property
+    def targets(self):
+        """``{name: targets}`` of the terms; those given, before the first step."""
+        return dict(self._known or {}) if self._objective is None else self._objective.targets
 
     def step(self):
         """Make one iteration.
@@ -56,130 +64,112 @@ class Descent:
         An interruption finds either all of it done or nothing.
 
         Returns:
-            Tensor of the losses ``(content, style, image, total)`` of the picture as it was before this iteration.
+            ``{name: loss}`` of the terms, without their weights, and ``"total"``, their weighted sum, for each picture,
+            shape (N,): of the pictures as they were before this iteration.
 
         Raises:
             Diverged: the loss or the picture is no longer finite. The picture is the last good one again, and
                 another step may be tried, with other weights for instance.
         """
+        self.settings.check()
         if self._objective is None:
-            self._objective = self._with_less_memory(lambda: self._aim(self.plan))
-        s = self.settings
-        # The curvature that L-BFGS has gathered belongs to the loss of before.
-        stale = s.optimizer == "LBFGS" and s.loss_weights != self._optimizer_weights
-        if s.optimizer != self._optimizer_name or stale:
-            self._start_optimizer()
+            self._objective = self._with_less_memory(lambda: Objective(self._terms, self._view(self.plan), self._known))
+        self._stepper.follow_settings(self._loss_weights())
         losses = self._evaluate()
-        self._good.copy_(self.average)
         with uninterrupted():
-            self._update(losses)
+            self._good = self.average  # its loss is known to be finite
+            self._update(losses["total"].sum())
             self.iterations += 1
         return losses
 
-    def enlarged(self, size, plan, aim):
+    def enlarged(self, size, plan, view, targets=None):
         """The descent that goes on from here at another ``size`` (height, width)."""
-        larger = Descent(resize(self.average, size), self.settings, plan, aim, history=self._history)
-        warm_start(larger._optimizer, larger._image, self._optimizer, self._image)
+        canvas = self.average.resized(size)
+        larger = Descent(canvas, self._terms, self.settings, plan, view, targets=targets, history=self._stepper.history)
+        larger._stepper.take_over(self._stepper)
         larger._scale = self._scale
         return larger
 
     def state(self):
         """All that :meth:`load` needs to go on from here: nested values and tensors."""
         return {
-            "iterations": self.iterations, "image": self._image.detach(), "average": self.average,
-            "weight": self._weight, "optimizer": self._optimizer_name, "optimizer_weights": self._optimizer_weights,
-            "optimizer_state": self._optimizer.state_dict()["state"].get(0), "scale": self._scale, "calm": self._calm,
-            "history": self._history,
-        }  # fmt: skip
+            "iterations": self.iterations,
+            "canvas": self._canvas.state_dict(),
+            "average": self.average.state_dict(),
+            "weight": self._weight,
+            "scale": self._scale,
+            "calm": self._calm,
+            "stepper": self._stepper.state(),
+        }
 
     def load(self, state):
         """Go on where a descent of the same size was when it gave this :meth:`state`."""
-        with torch.no_grad():
-            self._image.copy_(state["image"])
-            self.average.copy_(state["average"])
-            self._good.copy_(self.average)
+        self._canvas.load_state_dict(state["canvas"])
+        self.average.load_state_dict(state["average"])
         self.iterations, self._weight = state["iterations"], state["weight"]
-        self._scale, self._calm, self._history = state["scale"], state["calm"], state["history"]
-        self._start_optimizer(state["optimizer"])
-        self._optimizer_weights = state["optimizer_weights"]
-        if state["optimizer_state"]:
-            self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": {0: state["optimizer_state"]}})
+        self._scale, self._calm = state["scale"], state["calm"]
+        self._stepper.load(state["stepper"])
 
-    def _start_optimizer(self, name=None):
-        s = self.settings
-        name, weights = name or s.optimizer, s.loss_weights
-        optimizer = make_optimizer(name, self._image, s.learning_rate)
-        if self._history is not None and isinstance(optimizer, LBFGS):
-            optimizer.param_groups[0]["history_size"] = self._history
-        with uninterrupted():
-            self._optimizer, self._optimizer_name, self._optimizer_weights = optimizer, name, weights
+    def _loss_weights(self):
+        """All that weighs one loss against another."""
+        return (*(term.weight for term in self._terms.values()), *self.settings.layer_weights)
 
     def _evaluate(self):
-        """Fill the image's gradient, finite; return the losses."""
+        """Fill the parameters' gradients, finite; return the losses."""
+        half = self._half
         while True:
             losses = self._with_less_memory(self._losses_and_gradient)
-            loss, gradient = torch.stack([losses[-1].isfinite(), self._image.grad.isfinite().all()]).tolist()
+            gradients = (p.grad.isfinite().all() for p in self._canvas.parameters() if p.grad is not None)
+            total = losses["total"]
+            loss, gradient = torch.stack([total.isfinite().all(), torch.stack([*gradients]).all()]).tolist()
             # What overflows in a larger type is no matter of scale.
-            hopeless = self._scale <= SMALLEST_SCALE or self._objective.backbone.dtype != torch.float16
-            if not loss or (not gradient and hopeless):
-                self._diverge("the gradient is no longer finite" if loss else f"the loss became {losses[-1].item()}")
+            if not loss or (not gradient and not (half and self._scale > SMALLEST_SCALE)):
+                self._diverge("the gradient is no longer finite" if loss else f"the loss became {total.sum().item()}")
             if gradient:
                 break
             self._scale, self._calm = self._scale / 2, 0
         self._calm += 1
-        if self._calm >= CALM and self._scale < LARGEST_SCALE and self._objective.backbone.dtype == torch.float16:
+        if self._calm >= CALM and self._scale < LARGEST_SCALE and half:
             self._scale, self._calm = self._scale * 2, 0
         return losses
 
+    @property
+    def _half(self):
+        return self._objective.backbone.dtype == torch.float16
+
     def _losses_and_gradient(self):
-        image = self._image
-        image.grad = None
+        self._canvas.zero_grad()
+        image = self._canvas.image()
         losses = self._objective(image, self.plan)
+        losses["total"] = sum(term.weight * losses[name] for name, term in self._terms.items())
         # A loss without a unit changes by about 1/pixels per pixel. Optimizing its product with the number of pixels
         # makes learning rates mean the same at every size and keeps half-precision gradients in range.
         size = image[0, 0].numel() if self.settings.unitless else 1
-        (losses[-1] * (size * self._scale)).backward()
-        image.grad /= self._scale
-        return torch.stack(losses).detach()
+        (losses["total"].sum() * (size * self._scale)).backward()
+        for parameter in self._canvas.parameters():
+            if parameter.grad is not None:
+                parameter.grad /= self._scale
+        return {name: loss.detach() for name, loss in losses.items()}
 
-    def _update(self, losses):
-        self._move(losses)
-        with torch.no_grad():
-            # Clamp after every step: L-BFGS moves far outside [0, 1], and clamping only at the end undoes most of it.
-            self._image.clamp_(0, 1)
-            if not self._image.isfinite().all():
-                self._diverge("the picture is no longer finite")
-            if self._optimizer_name == "LBFGS":  # no jitter, no averaging
-                self.average.copy_(self._image)
-            else:
-                self._weight = AVERAGING * self._weight + (1 - AVERAGING)
-                self.average.lerp_(self._image, (1 - AVERAGING) / self._weight)
-
-    def _move(self, losses):
-        """Let the optimizer move the image; when memory runs out for L-BFGS, with less of its history."""
-        while True:
-            rate = self.settings.learning_rate or OPTIMIZERS[self._optimizer_name][1]
-            self._optimizer.param_groups[0]["lr"] = rate
-            try:
-                self._optimizer.step(lambda: losses[-1])
-                return
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error) or not isinstance(self._optimizer, LBFGS):
-                    raise
-                pairs = self._optimizer.param_groups[0]["history_size"] // 2
-                if pairs < SHORTEST_HISTORY:
-                    raise
-            # Outside the handler, so that the old vectors are gone. The first step without them is a steepest descent.
-            warnings.warn(f"out of memory: L-BFGS goes on with {pairs} pairs of its history", stacklevel=2)
-            self._history = pairs
-            self._start_optimizer()
+    def _update(self, total):
+        self._stepper.move(total)
+        # Clamp after every step: L-BFGS moves far outside [0, 1], and clamping only at the end undoes most of it.
+        self._canvas.clamp_()
+        if not all(parameter.isfinite().all() for parameter in self._canvas.parameters()):
+            self._diverge("the picture is no longer finite")
+        average = copy.deepcopy(self._canvas)
+        if self._stepper.jitters:
+            self._weight = AVERAGING * self._weight + (1 - AVERAGING)
+            with torch.no_grad():
+                for new, old in zip(average.parameters(), self.average.parameters(), strict=True):
+                    torch.lerp(old, new, (1 - AVERAGING) / self._weight, out=new)
+        self.average = average
 
     def _diverge(self, what):
-        with uninterrupted(), torch.no_grad():
-            self._image.copy_(self._good)
-            self.average.copy_(self._good)
-            self._weight = 0.0
-            self._start_optimizer()
+        with uninterrupted():
+            self._canvas.load_state_dict(self._good.state_dict())
+            self.average, self._weight = self._good, 0.0
+            self._stepper.start(self._loss_weights())
         half = self._objective.backbone.dtype in (torch.float16, torch.bfloat16)
         raise Diverged(
             f"{what}: the picture is the last good one. A smaller learning_rate or weight helps"
@@ -198,23 +188,6 @@ class Descent:
                 warnings.warn(f"out of memory with {self.plan}: going on with {tighter}", stacklevel=2)
             # Outside the handler, so that the failed attempt's tensors are gone.
             self.plan = tighter
-            self._image.grad = None
-            if self._image.device.type == "cuda":
+            self._canvas.zero_grad()
+            if torch.cuda.is_initialized():
                 torch.cuda.empty_cache()
-
-
-@contextlib.contextmanager
-def uninterrupted():
-    """Hold back Ctrl-C until the end of a block that is short and must not be left half done."""
-    handler = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(handler):
-        yield  # no other thread is ever interrupted
-        return
-    held = []
-    signal.signal(signal.SIGINT, lambda *arguments: held.append(arguments))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-        if held:
-            handler(*held[0])

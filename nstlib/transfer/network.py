@@ -12,7 +12,9 @@ from .settings import FIELDS
 
 
 def prepare_backbone(settings, device):
-    """The network that ``settings`` ask for, or a copy of the one they hold, on the device and in its precision.
+    """The network that ``settings`` ask for, or the one they hold, on the device and in its precision.
+
+    One that is held is shared where it fits as it is, else copied: the caller's is never changed.
 
     Raises:
         InputError: the network lacks a layer, or the device the precision.
@@ -25,12 +27,14 @@ def prepare_backbone(settings, device):
                 raise InputError(f"the network given has {name} {own[0]!r}; build it with {getattr(settings, name)!r}")
         if settings.weights is not None:
             raise InputError("weights are for a network that is named; the one given has its own")
-        backbone = copy.deepcopy(backbone)  # the caller's stays as it is
     else:
         backbone = load_backbone(
-            backbone, deepest=deepest_of(layers, backbone), weights=settings.weights, pooling=settings.pooling,
+            backbone,
+            deepest=deepest_of(layers, backbone),
+            weights=settings.weights,
+            pooling=settings.pooling,
             padding=settings.padding,
-        )  # fmt: skip
+        )
     for layer in layers:
         if layer not in backbone.layers:
             raise InputError(f"unknown layer {layer!r}; choose from {', '.join(backbone.layers)}")
@@ -43,8 +47,23 @@ def prepare_backbone(settings, device):
         precision = "float16" if device.type == "cuda" else "float32"
     if precision == "float64" and device.type == "mps":
         raise InputError("Apple's GPUs have no float64: use precision='float32' or device='cpu'")
-    # channels_last is what tensor cores and the CPU's vector units want; the tiles follow the weights.
-    backbone = backbone.to(device, getattr(torch, precision), memory_format=torch.channels_last)
-    if settings.compile:
-        backbone.run = torch.compile(backbone.run, dynamic=True)
+    dtype, compiled = getattr(torch, precision), "run" in vars(backbone)
+    if not _fits(backbone, device, dtype) or compiled != settings.compile:
+        if backbone is settings.backbone:
+            backbone = copy.deepcopy(backbone)
+            vars(backbone).pop("run", None)
+        # channels_last is what tensor cores and the CPU's vector units want; the tiles follow the weights.
+        backbone = backbone.to(device, dtype, memory_format=torch.channels_last).requires_grad_(False)
+        if settings.compile:
+            backbone.run = torch.compile(backbone.run, dynamic=True)
     return backbone
+
+
+def _fits(backbone, device, dtype):
+    return all(
+        p.device == device
+        and p.dtype == dtype
+        and not p.requires_grad
+        and (p.dim() < 4 or p.is_contiguous(memory_format=torch.channels_last))
+        for p in backbone.parameters()
+    )

@@ -15,6 +15,7 @@ from ..files import check_destination
 from ..images import to_pil
 from ..networks.upscale import load_upscaler, upscale_straight
 from ..pictures.sources import local_path
+from .interruption import despite_interruption
 from .memory import is_out_of_memory
 from .transfer import StyleTransfer
 
@@ -139,14 +140,6 @@ def refuse_inputs(path, inputs):
         own = local_path(source) if isinstance(source, (str, os.PathLike)) else None
         if own is not None and _is_same_file(path, own):
             raise InputError(f"writing {path} would destroy {source}, which this run reads: choose another name")
-
-
-def despite_interruption(action):
-    """``(action(), interrupted)``: done again from the start if Ctrl-C cut it short. Ctrl-C once more stops it."""
-    try:
-        return action(), False
-    except KeyboardInterrupt:
-        return action(), True
 
 
 def _iterate(transfer, progress, checkpoints):

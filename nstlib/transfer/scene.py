@@ -9,6 +9,8 @@ import torch
 from .. import color
 from ..errors import InputError
 from ..images import MAX_PIXELS, composite, fit_size, load_image_and_alpha, resize, resize_straight
+from ..terms import View
+from .memory import more_frugal
 from .settings import INITS
 
 COARSEST = 256  # pixels of the longer side
@@ -96,12 +98,38 @@ class Scene:
         return self.content(size) if self._settings.init == "content" else resize(self._styles[0][0], size)
 
     def finish(self, image):
-        """The painting ``image`` (1, 3, H, W) in the colours that the settings ask for."""
+        """The painting ``image``, shape (1, 3, H, W), in the colours that the settings ask for, float32."""
+        image = image.to(torch.float32, copy=True)
         s, size = self._settings, tuple(image.shape[2:])
+        if s.color == "style":
+            return image
         if self._finish is None or self._finish[0] != size:
             colors, alpha = resize_straight(self._colors, self._alpha, size)
             self._finish = size, color.Finish(colors, s.color, s.color_strength, weights=alpha)
         return self._finish[1](image)
+
+    def view(self, size, backbone, planned, plan):
+        """What the terms of the loss see at ``size`` (height, width); on the backbone's device.
+
+        Args:
+            backbone: :class:`~nstlib.features.Backbone`.
+            planned: function that gives the :class:`~nstlib.features.Plan` for a forward pass at a size.
+            plan: the one of the iterations; where it needs less memory, it is the one for the forward passes too.
+
+        Returns:
+            :class:`~nstlib.terms.View`.
+        """
+
+        def here(x):
+            return None if x is None else x.to(backbone.mean.device, backbone.arithmetic)
+
+        return View(
+            backbone,
+            content=here(self.content(size)),
+            transparency=here(self.transparency(size)),
+            styles=lambda: [(here(picture), here(weights)) for picture, weights in self.styles(size)],
+            plan=lambda size: more_frugal(plan, planned(size)),
+        )
 
     @functools.cached_property
     def fingerprint(self):

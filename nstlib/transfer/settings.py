@@ -15,6 +15,7 @@ from ..errors import InputError, check_choice
 from ..features.backbone import BACKBONES, PADDINGS, POOLINGS, STYLE_LAYERS, Backbone
 from ..losses import STYLE_LOSSES
 from ..pictures.sources import local_path
+from .canvas import CANVASES
 from .optimizers import OPTIMIZERS
 
 INITS = ("content", "noise", "style")
@@ -163,6 +164,7 @@ class Settings:
         help="sizes of the pyramid, each twice the last; None for as many as keep 256 pixels, 1 for no pyramid",
     )  # fmt: skip
     init: object = _other("content", _check_init, help="content, noise, style, or a picture to start from")
+    canvas: str = _choice("pixels", CANVASES, help="what is optimised: the pixels of the picture")
     backbone: object = _other("auto", _check_backbone, help="name of the network, or a Backbone")
     weights: str | None = _other(None, _check_file, help="file of the network's weights")
     network: str | None = _other(
@@ -209,12 +211,9 @@ class Settings:
         object.__setattr__(self, "_fixed", True)
 
     @property
-    def loss_weights(self):
-        """All that weighs one loss against another, to tell whether it changed."""
-        return (
-            self.content_weight, self.style_weight, self.tv_weight,
-            *self.content_layers.items(), *self.style_layers.items(),
-        )  # fmt: skip
+    def layer_weights(self):
+        """The weights of the layers, content's and style's, to tell whether they changed."""
+        return (*self.content_layers.items(), *self.style_layers.items())
 
     def as_dict(self):
         """JSON-able copy for a saved picture. Files go by their names, objects by the word ``"given"``."""

@@ -18,10 +18,13 @@ from tqdm.auto import tqdm
 from ..ambient import choose_device, plain_torch
 from ..checks import whole
 from ..errors import Diverged, InputError
+from ..features.tiling import FULL
 from ..images import MAX_PIXELS, composite, to_pil
-from ..terms.objective import Objective, style_moments
+from ..terms import ContentLoss, StyleLoss, TotalVariation, View
+from ..terms.standard import style_moments
+from .canvas import CANVASES
 from .descent import Descent
-from .memory import is_out_of_memory, plan_for, target_memory
+from .memory import is_out_of_memory, more_frugal, plan_for, target_memory
 from .network import prepare_backbone
 from .scene import Scene
 from .settings import make_settings
@@ -165,48 +168,54 @@ def stylize_tiles(
 
 
 def _paint(scene, grid, rounds, share_moments, backbone, settings, device, progress):
-    kind = torch.float64 if backbone.dtype == torch.float64 else torch.float32
-
     def here(x):
-        return None if x is None else x.to(device, kind)
+        return None if x is None else x.to(device, backbone.arithmetic)
 
-    def plan_for_part(part, **need):
-        return plan_for(backbone, part.shape[2:], settings.memory, device=device, **need)
+    def plan_for_targets(size):
+        return plan_for(backbone, size, settings.memory, device=device, need=target_memory)
 
-    def moments_of(part, weights):
-        plan = plan_for_part(part, need=target_memory)
-        return style_moments(backbone, here(part), settings, plan, here(weights))
+    def view(index, plan=FULL):
+        return View(
+            backbone,
+            here(contents[index]),
+            here(transparencies[index]),
+            lambda: [(here(picture), here(weights)) for picture, weights in scene.styles(scene.size)],
+            lambda size: more_frugal(plan, plan_for_targets(size)),
+        )
 
     def moments_of_tile(index):
-        alpha, window = alphas[index], windows[index]
-        return moments_of(composite(tiles[index], alpha), window if alpha is None else alpha * window)
+        image, transparency, weights = tiles[index], transparencies[index], windows[index]
+        if transparency is not None:
+            image, weights = composite(image, transparency), transparency * weights
+        plan = plan_for_targets(image.shape[2:])
+        return style_moments(backbone, here(image), settings.style_layers, plan, here(weights))
 
-    styles = [moments_of(*style) for style in scene.styles(scene.size)]
     contents, tiles = grid.split(scene.content(scene.size)), grid.split(scene.start(scene.size))
     transparency = scene.transparency(scene.size)
-    alphas = [None] * len(tiles) if transparency is None else grid.split(transparency)
+    transparencies = [None] * len(tiles) if transparency is None else grid.split(transparency)
+    targets = {"style": StyleLoss(settings).targets(view(0))}
     shared = share_moments and len(tiles) > 1
     # Where tiles overlap, each counts by its share of the stitched picture.
     windows = grid.windows() if shared else [None] * len(tiles)
+    kept = ContentLoss(settings).floats_per_pixel(backbone)
     counts = [settings.iterations * (n + 1) // rounds - settings.iterations * n // rounds for n in range(rounds)]
     with tqdm(total=rounds * len(tiles), unit="tile", disable=not progress) as bar:
         try:
             for iterations in counts:
                 moments = [moments_of_tile(index) for index in range(len(tiles))] if shared else None
                 for index, part in enumerate(tiles):
-                    rest = None
-                    if shared:
-                        others = moments[:index] + moments[index + 1 :]
-                        rest = [sum(layer[1:], layer[0]) for layer in zip(*others, strict=True)]
-                    weights = {"alpha": here(alphas[index]), "weights": here(windows[index]), "rest": rest}
-                    aim = partial(Objective, backbone, here(contents[index]), styles, settings, **weights)
-                    options = {"optimizer": settings.optimizer, "content_layers": settings.content_layers}
-                    descent = Descent(here(part), settings, plan_for_part(part, **options), aim)
+                    rest = _sum(moments[:index] + moments[index + 1 :]) if shared else None
+                    style = StyleLoss(settings, weights=here(windows[index]), rest=rest)
+                    terms = {"content": ContentLoss(settings), "style": style, "tv": TotalVariation(settings)}
+                    options = {"optimizer": settings.optimizer, "kept": kept, "device": device}
+                    plan = plan_for(backbone, part.shape[2:], settings.memory, **options)
+                    canvas = CANVASES[settings.canvas](here(part))
+                    descent = Descent(canvas, terms, settings, plan, partial(view, index), targets=targets)
                     try:
                         for _ in range(iterations):
                             descent.step()
                     finally:
-                        tiles[index] = descent.average.cpu()
+                        tiles[index] = descent.image.cpu()
                     if shared:
                         moments[index] = moments_of_tile(index)
                     bar.update()
@@ -215,4 +224,9 @@ def _paint(scene, grid, rounds, share_moments, backbone, settings, device, progr
             if not (isinstance(error, (KeyboardInterrupt, Diverged)) or is_out_of_memory(error)):
                 raise
             warnings.warn(f"{str(error) or 'interrupted'}: this is the picture so far", stacklevel=4)
-    return to_pil(scene.finish(grid.stitch(tiles).float()), transparency)
+    return to_pil(scene.finish(grid.stitch(tiles)), transparency)
+
+
+def _sum(moments):
+    """``{layer: Moments}`` of several parts together."""
+    return {layer: sum((part[layer] for part in moments[1:]), moments[0][layer]) for layer in moments[0]}

@@ -4,61 +4,36 @@ import functools
 import hashlib
 from functools import partial
 
-import torch
-
 from ..ambient import choose_device, plain_torch
 from ..checkpoints import read_state, write_state
 from ..errors import InputError
 from ..features.tiling import Plan
 from ..images import MAX_PIXELS, save_image, to_pil
-from ..terms.objective import Objective, style_moments
-from .descent import Descent, uninterrupted
-from .memory import more_frugal, plan_for, target_memory
+from ..terms import standard_terms
+from .canvas import CANVASES
+from .descent import Descent
+from .interruption import uninterrupted
+from .memory import plan_for, target_memory
 from .network import prepare_backbone
 from .scene import Scene, pyramid
 from .settings import FIELDS, INITS, LIVE, make_settings
-
-
-class Step:
-    """What one iteration did.
-
-    Attributes:
-        iteration: 1, 2, ... over all levels.
-        size: (height, width) of this level.
-    """
-
-    def __init__(self, transfer, losses):
-        self.iteration, self.size = transfer.iteration, transfer.size
-        self._transfer, self._losses = transfer, losses
-
-    @property
-    def losses(self):
-        """``{"content", "style", "image", "total"}``: the losses before their weights, and their weighted sum.
-
-        They are those of the picture before this iteration moved it.
-        """
-        return dict(zip(("content", "style", "image", "total"), self._losses.tolist(), strict=True))
-
-    @property
-    def image(self):
-        """The picture as it is now, a PIL image."""
-        return self._transfer.picture
-
-    def __repr__(self):
-        losses = ", ".join(f"{name} {value:.4g}" for name, value in self.losses.items())
-        return f"Step {self.iteration} at {self.size[1]}x{self.size[0]}: {losses}"
+from .step import Step
 
 
 class StyleTransfer:
     """Paint ``content`` in the manner of ``style``: an iterator with one :class:`Step` per iteration.
 
-    Minimises ``alpha * L_content + beta * L_style + gamma * L_image`` over the pixels of a picture, from coarse
-    to fine. Between two steps everything may be looked at, and the live settings changed.
+    Minimises ``alpha * L_content + beta * L_style + gamma * L_image`` and what further terms add, from coarse to fine.
+    Between two steps everything may be looked at, and the live settings and the weights of terms changed.
 
     Args:
         content: picture; whatever :func:`~nstlib.images.load_image` takes.
         style: picture, or a list of pictures to blend.
         preset: name in :data:`~nstlib.transfer.settings.PRESETS`.
+        terms: further terms of the loss, each with a name and a weight of its own; see
+            :class:`~nstlib.terms.Objective`.
+        targets: ``{name: {size: targets}}`` of another transfer's :attr:`targets`, for the terms that shall not take
+            theirs anew: ``{"style": other.targets["style"]}`` for another content in the same style.
         plan: :class:`~nstlib.features.Plan` for every size, instead of the one that ``memory`` decides.
         max_pixels: larger input pictures are refused.
         **options: fields of :class:`~nstlib.Settings`.
@@ -77,9 +52,21 @@ class StyleTransfer:
         (64, 43)
     """
 
-    def __init__(self, content, style, *, preset="default", plan=None, max_pixels=MAX_PIXELS, **options):
+    def __init__(
+        self,
+        content,
+        style,
+        *,
+        preset="default",
+        terms=(),
+        targets=None,
+        plan=None,
+        max_pixels=MAX_PIXELS,
+        **options,
+    ):
         with plain_torch():
             self.settings = settings = make_settings(preset, **options)
+            self.terms = _by_name([*standard_terms(settings), *terms])
             self.device = choose_device(settings.device)
             self.backbone = prepare_backbone(settings, self.device)
             least = self.backbone.smallest_side
@@ -87,10 +74,9 @@ class StyleTransfer:
             self.sizes, self.counts = pyramid(self._scene.size, settings, least)
             if plan is not None and not isinstance(plan, Plan):
                 raise TypeError(f"plan must be a Plan or None, received {plan!r}; memory= takes words and bytes")
-            self._plan = plan
+            self._memory, self._given_targets = plan or settings.memory, targets or {}
             self._level = 0
-            image = self._scene.start(self.size).to(self.device, self._arithmetic)
-            self._descent = Descent(image, settings, *self._task(self.size))
+            self._descent = self._begin(self.size)
             settings.fix()
 
     def __len__(self):
@@ -106,10 +92,11 @@ class StyleTransfer:
         with plain_torch():
             if done:
                 size = self.sizes[self._level + 1]
-                larger = self._descent.enlarged(size, *self._task(size))
+                larger = self._descent.enlarged(size, *self._task(size), self._targets_at(size))
                 with uninterrupted():
                     self._descent, self._level = larger, self._level + 1
-            return Step(self, self._descent.step())
+            losses = self._descent.step()
+            return Step(self.iteration, self.size, losses, self._descent.image, self._scene)
 
     @property
     def iteration(self):
@@ -130,8 +117,7 @@ class StyleTransfer:
     def image(self):
         """The picture so far, float32 in [0, 1], straight colours, shape (1, 3, H, W), on the transfer's device."""
         with plain_torch():
-            image = self._descent.average.to(torch.float32, copy=True)
-            return image if self.settings.color == "style" else self._scene.finish(image)
+            return self._scene.finish(self._descent.image)
 
     @property
     def transparency(self):
@@ -167,26 +153,40 @@ class StyleTransfer:
         """(height, width) of every style picture beside a result of this size."""
         return self._scene.style_sizes(size)
 
+    @property
+    def targets(self):
+        """``{name: {size: targets}}`` of the level at work, for other transfers."""
+        return {name: {self.size: targets} for name, targets in self._descent.targets.items()}
+
+    @property
+    def floats_per_pixel(self):
+        """How many values of the network's type the terms keep per pixel of the picture."""
+        return sum(getattr(t, "floats_per_pixel", lambda backbone: 0)(self.backbone) for t in self.terms.values())
+
     def plan_at(self, size):
         """The :class:`~nstlib.features.Plan` for an iteration at ``size`` (height, width), by the free memory."""
         s = self.settings
-        options = {"optimizer": s.optimizer, "content_layers": s.content_layers, "device": self.device}
-        return self._plan or plan_for(self.backbone, size, s.memory, **options)
+        options = {"optimizer": s.optimizer, "kept": self.floats_per_pixel, "device": self.device}
+        return plan_for(self.backbone, size, self._memory, **options)
 
-    def plan_for_style(self, size):
-        """The plan for taking the moments of a style picture of this size, which may be larger than the result."""
-        options = {"need": target_memory, "device": self.device}
-        return self._plan or plan_for(self.backbone, size, self.settings.memory, **options)
+    def plan_for_targets(self, size):
+        """The plan for one forward pass at this size, which for a style may be larger than the result's."""
+        return plan_for(self.backbone, size, self._memory, need=target_memory, device=self.device)
 
-    @property
-    def _arithmetic(self):
-        return torch.float64 if self.backbone.dtype == torch.float64 else torch.float32
+    def _begin(self, size):
+        """A descent at ``size`` from the picture to start with."""
+        start = self._scene.start(size).to(self.device, self.backbone.arithmetic)
+        canvas = CANVASES[self.settings.canvas](start)
+        return Descent(canvas, self.terms, self.settings, *self._task(size), targets=self._targets_at(size))
 
     def _task(self, size):
-        """Plan and objective of a level; the latter as a function, for it takes time and memory."""
-        plans = [self.plan_for_style(style) for style in self.style_sizes(size)]
-        aim = partial(_aim, self.backbone, self._scene, self.settings, size, self.device, self._arithmetic, plans)
-        return self.plan_at(size), aim
+        """The plan of a level, and the function that gives its view: pictures of this size take time and memory."""
+        # It knows nothing of the transfer, so that nothing keeps a transfer alive.
+        planned = partial(plan_for, self.backbone, memory=self._memory, need=target_memory, device=self.device)
+        return self.plan_at(size), partial(self._scene.view, size, self.backbone, planned)
+
+    def _targets_at(self, size):
+        return {name: targets[size] for name, targets in self._given_targets.items() if size in targets}
 
     # Checkpoints
 
@@ -211,11 +211,10 @@ class StyleTransfer:
                 f"{path} is the checkpoint of other pictures or settings, or of another network; give the same or "
                 "delete it"
             )
-        if not (state["image"].isfinite().all() and state["average"].isfinite().all()):
+        if not all(x.isfinite().all() for kind in ("canvas", "average") for x in state[kind].values()):
             raise InputError(f"{path} holds a picture that is not finite: it is of no use, delete it")
         with plain_torch():
-            size = self.sizes[state["level"]]
-            descent = Descent(state["image"].to(self.device, self._arithmetic), self.settings, *self._task(size))
+            descent = self._begin(self.sizes[state["level"]])
             descent.load(state)
             with uninterrupted():
                 self._descent, self._level = descent, state["level"]
@@ -231,20 +230,19 @@ class StyleTransfer:
         # Where and how it is computed may change; so may what a running transfer lets change.
         free = {*LIVE, "device", "precision", "memory", "compile", "backbone", "weights", "network", "init"}
         fixed = [(name, getattr(s, name)) for name in FIELDS if name not in free]
-        fixed += [tuple(s.content_layers), tuple(s.style_layers), self._network]
+        fixed += [tuple(s.content_layers), tuple(s.style_layers), tuple(self.terms), self._network]
         fixed += [s.init if isinstance(s.init, str) and s.init in INITS else "given", self._scene.fingerprint]
         return hashlib.sha256(repr(fixed).encode()).hexdigest()
 
 
-def _aim(backbone, scene, settings, size, device, kind, plans, plan):
-    """The objective of a level. It knows nothing of the transfer, so that nothing keeps a transfer alive."""
+def _by_name(terms):
+    """``{name: term}``.
 
-    def here(x):
-        return None if x is None else x.to(device, kind)
-
-    styles = [
-        style_moments(backbone, here(style), settings, more_frugal(plan, own), here(weights))
-        for (style, weights), own in zip(scene.styles(size), plans, strict=True)
-    ]
-    content, alpha = here(scene.content(size)), here(scene.transparency(size))
-    return Objective(backbone, content, styles, settings, plan, alpha=alpha)
+    Raises:
+        InputError: a name that is given twice or means the sum.
+    """
+    names = [term.name for term in terms]
+    for name in names:
+        if names.count(name) > 1 or name == "total":
+            raise InputError(f"the terms of a loss need different names, and none may be 'total'; received {names}")
+    return dict(zip(names, terms, strict=True))

@@ -1,0 +1,103 @@
+"""How the parameters of a canvas are moved: by one optimizer, then perhaps by another."""
+
+import warnings
+
+import torch
+import torch.nn.functional as F
+
+from .interruption import uninterrupted
+from .memory import is_out_of_memory
+from .optimizers import LBFGS, OPTIMIZERS, make_optimizer
+
+#: Pairs of L-BFGS's history below which it is not cut when memory runs out.
+SHORTEST_HISTORY = 2
+
+
+class Stepper:
+    """Moves parameters with the optimizer that the settings name, and starts anew where its state no longer fits.
+
+    Args:
+        parameters: leaf tensors.
+        settings: :class:`~nstlib.Settings`; ``optimizer`` and ``learning_rate`` are read in every step.
+        loss_weights: all that weighs one loss against another: the curvature that L-BFGS has gathered belongs to these.
+        history: pairs of L-BFGS's history, if fewer than usual.
+    """
+
+    def __init__(self, parameters, settings, loss_weights, history=None):
+        self._parameters, self._settings, self._history = [*parameters], settings, history
+        self.start(loss_weights)
+
+    @property
+    def history(self):
+        """Pairs of L-BFGS's history, or None for the usual number."""
+        return self._history
+
+    @property
+    def jitters(self):
+        """Whether its iterates do, so that their mean makes a better picture than the last one."""
+        return not isinstance(self._optimizer, LBFGS)
+
+    def start(self, loss_weights, name=None):
+        """Begin without any state, with the optimizer that the settings name or the one named here."""
+        name = name or self._settings.optimizer
+        optimizer = make_optimizer(name, self._parameters, self._settings.learning_rate)
+        if self._history is not None and isinstance(optimizer, LBFGS):
+            optimizer.param_groups[0]["history_size"] = self._history
+        with uninterrupted():
+            self._optimizer, self._name, self._loss_weights = optimizer, name, loss_weights
+
+    def follow_settings(self, loss_weights):
+        """Start anew if the settings name another optimizer, or L-BFGS is to go down another loss."""
+        stale = not self.jitters and loss_weights != self._loss_weights
+        if self._settings.optimizer != self._name or stale:
+            self.start(loss_weights)
+
+    def move(self, loss):
+        """Take one step along the gradients; when memory runs out for L-BFGS, with less of its history."""
+        while True:
+            rate = self._settings.learning_rate or OPTIMIZERS[self._name].learning_rate
+            self._optimizer.param_groups[0]["lr"] = rate
+            try:
+                self._optimizer.step(lambda: loss)
+                return
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or self.jitters:
+                    raise
+                pairs = self._optimizer.param_groups[0]["history_size"] // 2
+                if pairs < SHORTEST_HISTORY:
+                    raise
+            # Outside the handler, so that the old vectors are gone. The first step without them is a steepest descent.
+            warnings.warn(f"out of memory: L-BFGS goes on with {pairs} pairs of its history", stacklevel=2)
+            self._history = pairs
+            self.start(self._loss_weights)
+
+    def take_over(self, other):
+        """Carry over the state of the stepper of a smaller canvas, if the optimizers are of a kind.
+
+        Momenta and squared gradients have their parameter's shape and are enlarged with it. L-BFGS starts its history
+        anew: its curvature pairs do not survive interpolation.
+        """
+        if type(other._optimizer) is not type(self._optimizer) or not self.jitters:
+            return
+        for small, large in zip(other._parameters, self._parameters, strict=True):
+            for key, value in other._optimizer.state[small].items():
+                if torch.is_tensor(value) and value.shape == small.shape != large.shape:
+                    # Linear weights are non-negative, so second moments stay so.
+                    mode = {3: "linear", 4: "bilinear", 5: "trilinear"}[value.dim()]
+                    value = F.interpolate(value, size=large.shape[2:], mode=mode, align_corners=False)
+                self._optimizer.state[large][key] = value.clone() if torch.is_tensor(value) else value
+
+    def state(self):
+        """All that :meth:`load` needs to go on from here."""
+        return {
+            "name": self._name,
+            "loss_weights": self._loss_weights,
+            "history": self._history,
+            "optimizer": self._optimizer.state_dict()["state"],
+        }
+
+    def load(self, state):
+        """Go on from a :meth:`state`."""
+        self._history = state["history"]
+        self.start(state["loss_weights"], state["name"])
+        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": state["optimizer"]})
