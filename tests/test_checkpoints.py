@@ -63,10 +63,11 @@ def test_a_diverged_transfer_leaves_a_good_checkpoint(tmp_path):
     assert all(np.isfinite(step.losses["total"]) for step in resumed)
 
 
-def test_a_checkpoint_that_is_not_finite_is_refused(tmp_path):
+@pytest.mark.parametrize("kind", ["canvas", "average"])
+def test_a_checkpoint_that_is_not_finite_is_refused(tmp_path, kind):
     stopped_at(2).save_checkpoint(tmp_path / "state.pt")
     state = read_state(tmp_path / "state.pt")
-    state["average"][0, 1, 2, 3] = torch.nan
+    state[kind]["pixels"][0, 1, 2, 3] = torch.nan
     write_state(state, tmp_path / "state.pt")
     with pytest.raises(InputError, match="holds a picture that is not finite"):
         transfer_of().load_checkpoint(tmp_path / "state.pt")

@@ -11,13 +11,12 @@ from nstlib import StyleTransfer, load_backbone
 from nstlib.features import ARCHITECTURES, Backbone
 from nstlib.features.tiling import FULL, Plan
 from nstlib.transfer import memory
+from nstlib.transfer.estimate import estimate, largest_size, needs
 from nstlib.transfer.memory import (
     PLANS,
     SAFE_SHARE,
-    estimate,
     free_memory,
     is_out_of_memory,
-    largest_size,
     peak_memory,
     plan_for,
     target_memory,
@@ -116,13 +115,14 @@ def test_a_wide_content_does_not_hide_what_its_square_style_takes():
     net = vgg19()
     options = {"backbone": net, "size": 1536, "iterations": 2, "levels": 1, "memory": "full"}
     panorama, square = make_picture(64, 1536), make_picture(1536, 1536)
-    needs = memory.needs(StyleTransfer(panorama, square, **options))
-    assert needs == target_memory(net, (1536, 1536), FULL)
-    assert needs > 3 * memory.needs(StyleTransfer(panorama, panorama, **options))
-    budget = peak_memory(net, (64, 1536), FULL, optimizer="LBFGS")
+    transfer = StyleTransfer(panorama, square, **options)
+    needed = needs(transfer)
+    assert needed == target_memory(net, (1536, 1536), FULL)
+    assert needed > 3 * needs(StyleTransfer(panorama, panorama, **options))
+    budget = peak_memory(net, (64, 1536), FULL, optimizer="LBFGS", kept=transfer.floats_per_pixel)
     transfer = StyleTransfer(panorama, square, **{**options, "memory": budget})
     assert transfer.plan == FULL
-    assert target_memory(net, (1536, 1536), transfer.plan_for_style((1536, 1536))) <= budget
+    assert target_memory(net, (1536, 1536), transfer.plan_for_targets((1536, 1536))) <= budget
 
 
 def test_tightening_ends():
@@ -184,13 +184,13 @@ transfer = StyleTransfer(content, content, backbone=net, size=640, iterations=1,
                          optimizer="Adam")
 for step in transfer:
     pass
-print((high_water() - base) / peak_memory(net, transfer.size, transfer.plan))
+print((high_water() - base) / peak_memory(net, transfer.size, transfer.plan, kept=transfer.floats_per_pixel))
 """
 
 MEASURE_TARGETS = (
     MEASURE[: MEASURE.index("transfer =")]
     + """
-from nstlib.transfer.memory import needs
+from nstlib.transfer.estimate import needs
 style = np.random.default_rng(0).random((960, 960, 3), dtype=np.float32)
 transfer = StyleTransfer(content[:48], style, backbone=net, size=960, iterations=1, levels=1, memory=memory)
 for step in transfer:

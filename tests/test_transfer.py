@@ -184,7 +184,7 @@ def test_weights_may_change_while_it_runs():
     second = next(transfer).losses
     weights = transfer.settings
     assert second["total"] == pytest.approx(
-        second["content"] + weights.style_weight * second["style"] + weights.tv_weight * second["image"], rel=1e-5
+        second["content"] + weights.style_weight * second["style"] + weights.tv_weight * second["tv"], rel=1e-5
     )
     assert second["total"] > 2 * first["total"]
 

@@ -1,9 +1,21 @@
 """The transfer: pictures, settings, and descents from coarse to fine."""
 
+from .canvas import CANVASES
+from .optimizers import OPTIMIZERS, Optimizer
 from .run import stylize
 from .settings import PRESETS, Settings
 from .split import stylize_tiles
 from .step import Step
 from .transfer import StyleTransfer
 
-__all__ = ["PRESETS", "Settings", "Step", "StyleTransfer", "stylize", "stylize_tiles"]
+__all__ = [
+    "CANVASES",
+    "OPTIMIZERS",
+    "PRESETS",
+    "Optimizer",
+    "Settings",
+    "Step",
+    "StyleTransfer",
+    "stylize",
+    "stylize_tiles",
+]

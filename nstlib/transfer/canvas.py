@@ -9,7 +9,7 @@ from ..images import resize
 class Pixels(nn.Module):
     """A canvas whose parameters are the pixels themselves.
 
-    A *canvas* is an ``nn.Module`` that is made from a picture and has ``image()``, ``resized(size)`` and ``clamp_()``.
+    A *canvas* is an ``nn.Module`` that is made from a picture and has ``image()``, ``resized(start)`` and ``clamp_()``.
     All of its parameters are optimised, and averaged where the optimizer's iterates jitter.
 
     Args:
@@ -24,9 +24,13 @@ class Pixels(nn.Module):
         """The picture that the parameters show, RGB, shape (N, 3, H, W), differentiable."""
         return self.pixels
 
-    def resized(self, size):
-        """A canvas of the same kind and look, for pictures of ``size`` (height, width)."""
-        return Pixels(resize(self.pixels.detach(), size))
+    def resized(self, start):
+        """A canvas of the same kind and look at another size.
+
+        Args:
+            start: the picture that this one was made from, at that size.
+        """
+        return Pixels(resize(self.pixels.detach(), start.shape[2:]))
 
     @torch.no_grad()
     def clamp_(self):

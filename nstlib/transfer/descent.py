@@ -82,9 +82,9 @@ class Descent:
             self.iterations += 1
         return losses
 
-    def enlarged(self, size, plan, view, targets=None):
-        """The descent that goes on from here at another ``size`` (height, width)."""
-        canvas = self.average.resized(size)
+    def enlarged(self, start, plan, view, targets=None):
+        """The descent that goes on from here at another size; ``start`` is as for the canvas's ``resized``."""
+        canvas = self.average.resized(start)
         larger = Descent(canvas, self._terms, self.settings, plan, view, targets=targets, history=self._stepper.history)
         larger._stepper.take_over(self._stepper)
         larger._scale = self._scale

@@ -92,7 +92,7 @@ class StyleTransfer:
         with plain_torch():
             if done:
                 size = self.sizes[self._level + 1]
-                larger = self._descent.enlarged(size, *self._task(size), self._targets_at(size))
+                larger = self._descent.enlarged(self._start(size), *self._task(size), self._targets_at(size))
                 with uninterrupted():
                     self._descent, self._level = larger, self._level + 1
             losses = self._descent.step()
@@ -175,9 +175,11 @@ class StyleTransfer:
 
     def _begin(self, size):
         """A descent at ``size`` from the picture to start with."""
-        start = self._scene.start(size).to(self.device, self.backbone.arithmetic)
-        canvas = CANVASES[self.settings.canvas](start)
+        canvas = CANVASES[self.settings.canvas](self._start(size))
         return Descent(canvas, self.terms, self.settings, *self._task(size), targets=self._targets_at(size))
+
+    def _start(self, size):
+        return self._scene.start(size).to(self.device, self.backbone.arithmetic)
 
     def _task(self, size):
         """The plan of a level, and the function that gives its view: pictures of this size take time and memory."""
