@@ -122,7 +122,7 @@ def test_a_wide_content_does_not_hide_what_its_square_style_takes():
     budget = peak_memory(net, (64, 1536), FULL, optimizer="LBFGS", kept=transfer.floats_per_pixel)
     transfer = StyleTransfer(panorama, square, **{**options, "memory": budget})
     assert transfer.plan == FULL
-    assert target_memory(net, (1536, 1536), transfer.plan_for_targets((1536, 1536))) <= budget
+    assert target_memory(net, (1536, 1536), transfer.plans.for_targets((1536, 1536))) <= budget
 
 
 def test_tightening_ends():

@@ -38,7 +38,7 @@ class Descent:
         plan: the plan in use.
     """
 
-    def __init__(self, canvas, terms, settings, plan, view, *, targets=None, history=None):
+    def __init__(self, canvas, terms, settings, plan, view, targets=None, history=None):
         self.settings, self.plan = settings, plan
         self.iterations = 0
         self._terms, self._view, self._known, self._objective = terms, view, targets, None
@@ -85,7 +85,7 @@ class Descent:
     def enlarged(self, start, plan, view, targets=None):
         """The descent that goes on from here at another size; ``start`` is as for the canvas's ``resized``."""
         canvas = self.average.resized(start)
-        larger = Descent(canvas, self._terms, self.settings, plan, view, targets=targets, history=self._stepper.history)
+        larger = Descent(canvas, self._terms, self.settings, plan, view, targets, self._stepper.history)
         larger._stepper.take_over(self._stepper)
         larger._scale = self._scale
         return larger

@@ -44,7 +44,7 @@ def needs(transfer):
     size, options = transfer.sizes[-1], {"optimizer": transfer.settings.optimizer, "kept": transfer.floats_per_pixel}
     iteration = peak_memory(transfer.backbone, size, transfer.plan_at(size), **options)
     styles = (
-        target_memory(transfer.backbone, style, transfer.plan_for_targets(style))
+        target_memory(transfer.backbone, style, transfer.plans.for_targets(style))
         for style in transfer.style_sizes(size)
     )
     return max(iteration, *styles)

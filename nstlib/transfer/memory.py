@@ -145,6 +145,33 @@ def plan_for(backbone, size, memory, *, device="cpu", need=peak_memory, **option
     return next((plan for plan in plans if need(backbone, size, plan, **options) <= budget), PLANS[-1])
 
 
+class Plans:
+    """The plans of a transfer, as its settings or the free memory have it.
+
+    Args:
+        backbone: :class:`~nstlib.features.Backbone`.
+        device: whose free memory counts.
+        memory: as for :func:`plan_for`.
+        plan: the only one, if one is given.
+
+    Raises:
+        TypeError: ``plan`` is none.
+    """
+
+    def __init__(self, backbone, device, memory, plan=None):
+        if plan is not None and not isinstance(plan, Plan):
+            raise TypeError(f"plan must be a Plan or None, received {plan!r}; memory= takes words and bytes")
+        self._backbone, self._options = backbone, {"memory": plan or memory, "device": device}
+
+    def for_iteration(self, size, optimizer, kept):
+        """The :class:`~nstlib.features.Plan` for an iteration at ``size``; see :func:`peak_memory`."""
+        return plan_for(self._backbone, size, **self._options, optimizer=optimizer, kept=kept)
+
+    def for_targets(self, size):
+        """The plan for one forward pass at ``size``, which for a style may be larger than the result's."""
+        return plan_for(self._backbone, size, **self._options, need=target_memory)
+
+
 def tighten(plan):
     """The next more frugal plan, or None if there is none."""
     return next((other for other in PLANS if _frugality(other) > _frugality(plan)), None)

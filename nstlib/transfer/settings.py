@@ -215,6 +215,15 @@ class Settings:
         """The weights of the layers, content's and style's, to tell whether they changed."""
         return (*self.content_layers.items(), *self.style_layers.items())
 
+    @property
+    def fixed(self):
+        """What the result depends on and no resumed run may change, to compare."""
+        # Where and how it is computed may change; so may what a running transfer lets change.
+        free = {*LIVE, "device", "precision", "memory", "compile", "backbone", "weights", "network", "init"}
+        init = self.init if isinstance(self.init, str) and self.init in INITS else GIVEN
+        values = [(name, getattr(self, name)) for name in FIELDS if name not in free]
+        return [*values, tuple(self.content_layers), tuple(self.style_layers), init]
+
     def as_dict(self):
         """JSON-able copy for a saved picture. Files go by their names, objects by the word ``"given"``."""
         values = {name: getattr(self, name) for name in FIELDS}

@@ -7,16 +7,15 @@ from functools import partial
 from ..ambient import choose_device, plain_torch
 from ..checkpoints import read_state, write_state
 from ..errors import InputError
-from ..features.tiling import Plan
 from ..images import MAX_PIXELS, save_image, to_pil
 from ..terms import standard_terms
 from .canvas import CANVASES
 from .descent import Descent
 from .interruption import uninterrupted
-from .memory import plan_for, target_memory
+from .memory import Plans
 from .network import prepare_backbone
 from .scene import Scene, pyramid
-from .settings import FIELDS, INITS, LIVE, make_settings
+from .settings import make_settings
 from .step import Step
 
 
@@ -53,16 +52,7 @@ class StyleTransfer:
     """
 
     def __init__(
-        self,
-        content,
-        style,
-        *,
-        preset="default",
-        terms=(),
-        targets=None,
-        plan=None,
-        max_pixels=MAX_PIXELS,
-        **options,
+        self, content, style, *, preset="default", terms=(), targets=None, plan=None, max_pixels=MAX_PIXELS, **options
     ):
         with plain_torch():
             self.settings = settings = make_settings(preset, **options)
@@ -72,10 +62,8 @@ class StyleTransfer:
             least = self.backbone.smallest_side
             self._scene = Scene(content, style, settings, least=least, max_pixels=max_pixels)
             self.sizes, self.counts = pyramid(self._scene.size, settings, least)
-            if plan is not None and not isinstance(plan, Plan):
-                raise TypeError(f"plan must be a Plan or None, received {plan!r}; memory= takes words and bytes")
-            self._memory, self._given_targets = plan or settings.memory, targets or {}
-            self._level = 0
+            self.plans = Plans(self.backbone, self.device, settings.memory, plan)
+            self._known, self._level = targets or {}, 0
             self._descent = self._begin(self.size)
             settings.fix()
 
@@ -92,7 +80,7 @@ class StyleTransfer:
         with plain_torch():
             if done:
                 size = self.sizes[self._level + 1]
-                larger = self._descent.enlarged(self._start(size), *self._task(size), self._targets_at(size))
+                larger = self._descent.enlarged(self._start(size), *self._task(size))
                 with uninterrupted():
                     self._descent, self._level = larger, self._level + 1
             losses = self._descent.step()
@@ -164,33 +152,21 @@ class StyleTransfer:
         return sum(getattr(t, "floats_per_pixel", lambda backbone: 0)(self.backbone) for t in self.terms.values())
 
     def plan_at(self, size):
-        """The :class:`~nstlib.features.Plan` for an iteration at ``size`` (height, width), by the free memory."""
-        s = self.settings
-        options = {"optimizer": s.optimizer, "kept": self.floats_per_pixel, "device": self.device}
-        return plan_for(self.backbone, size, self._memory, **options)
-
-    def plan_for_targets(self, size):
-        """The plan for one forward pass at this size, which for a style may be larger than the result's."""
-        return plan_for(self.backbone, size, self._memory, need=target_memory, device=self.device)
+        """The :class:`~nstlib.features.Plan` for an iteration at ``size`` (height, width)."""
+        return self.plans.for_iteration(size, self.settings.optimizer, self.floats_per_pixel)
 
     def _begin(self, size):
         """A descent at ``size`` from the picture to start with."""
         canvas = CANVASES[self.settings.canvas](self._start(size))
-        return Descent(canvas, self.terms, self.settings, *self._task(size), targets=self._targets_at(size))
+        return Descent(canvas, self.terms, self.settings, *self._task(size))
 
     def _start(self, size):
         return self._scene.start(size).to(self.device, self.backbone.arithmetic)
 
     def _task(self, size):
-        """The plan of a level, and the function that gives its view: pictures of this size take time and memory."""
-        # It knows nothing of the transfer, so that nothing keeps a transfer alive.
-        planned = partial(plan_for, self.backbone, memory=self._memory, need=target_memory, device=self.device)
-        return self.plan_at(size), partial(self._scene.view, size, self.backbone, planned)
-
-    def _targets_at(self, size):
-        return {name: targets[size] for name, targets in self._given_targets.items() if size in targets}
-
-    # Checkpoints
+        """Of a level: its plan, a function that gives its view, and the targets that are known already."""
+        known = {name: targets[size] for name, targets in self._known.items() if size in targets}
+        return self.plan_at(size), partial(self._scene.view, size, self.backbone, self.plans.for_targets), known
 
     def save_checkpoint(self, path):
         """Write the whole state to a file, which appears whole or not at all.
@@ -208,13 +184,7 @@ class StyleTransfer:
             InputError: no checkpoint, or one of other pictures, settings or another network.
         """
         state = read_state(path)
-        if not isinstance(state, dict) or state.get("inputs") != self._fingerprint:
-            raise InputError(
-                f"{path} is the checkpoint of other pictures or settings, or of another network; give the same or "
-                "delete it"
-            )
-        if not all(x.isfinite().all() for kind in ("canvas", "average") for x in state[kind].values()):
-            raise InputError(f"{path} holds a picture that is not finite: it is of no use, delete it")
+        _check_state(state, self._fingerprint, path)
         with plain_torch():
             descent = self._begin(self.sizes[state["level"]])
             descent.load(state)
@@ -228,13 +198,18 @@ class StyleTransfer:
     @functools.cached_property
     def _fingerprint(self):
         """Hash of everything the result depends on and that may not change between checkpoint and resumption."""
-        s = self.settings
-        # Where and how it is computed may change; so may what a running transfer lets change.
-        free = {*LIVE, "device", "precision", "memory", "compile", "backbone", "weights", "network", "init"}
-        fixed = [(name, getattr(s, name)) for name in FIELDS if name not in free]
-        fixed += [tuple(s.content_layers), tuple(s.style_layers), tuple(self.terms), self._network]
-        fixed += [s.init if isinstance(s.init, str) and s.init in INITS else "given", self._scene.fingerprint]
+        fixed = self.settings.fixed, tuple(self.terms), self._network, self._scene.fingerprint
         return hashlib.sha256(repr(fixed).encode()).hexdigest()
+
+
+def _check_state(state, fingerprint, path):
+    """Raise :class:`InputError` for a checkpoint that this transfer cannot go on from."""
+    if not isinstance(state, dict) or state.get("inputs") != fingerprint:
+        raise InputError(
+            f"{path} is the checkpoint of other pictures or settings, or of another network; give the same or delete it"
+        )
+    if not all(x.isfinite().all() for kind in ("canvas", "average") for x in state[kind].values()):
+        raise InputError(f"{path} holds a picture that is not finite: it is of no use, delete it")
 
 
 def _by_name(terms):
