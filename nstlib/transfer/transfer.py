@@ -29,8 +29,7 @@ class StyleTransfer:
         content: picture; whatever :func:`~nstlib.images.load_image` takes.
         style: picture, or a list of pictures to blend.
         preset: name in :data:`~nstlib.transfer.settings.PRESETS`.
-        terms: further terms of the loss, each with a name and a weight of its own; see
-            :class:`~nstlib.terms.Objective`.
+        terms: further terms of the loss; see :class:`~nstlib.terms.Objective`.
         targets: ``{name: {size: targets}}`` of another transfer's :attr:`targets`, for the terms that shall not take
             theirs anew: ``{"style": other.targets["style"]}`` for another content in the same style.
         plan: :class:`~nstlib.features.Plan` for every size, instead of the one that ``memory`` decides.
