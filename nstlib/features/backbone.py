@@ -81,14 +81,9 @@ class Backbone(nn.Module):
     @classmethod
     @plain_torch()
     def random(cls, widths, seed=0, **options):
-        """A frozen network with random weights, which depend on ``seed`` alone.
+        """A frozen network with Kaiming-normal weights, which depend on ``seed`` alone; the rest as for the class.
 
-        Args:
-            widths: as for the class.
-            seed: whole number.
-            **options: as for the class.
-
-        Reference: He et al., *Delving Deep into Rectifiers*, ICCV 2015, for the distribution (eq. 10).
+        Reference: He et al., *Delving Deep into Rectifiers*, ICCV 2015, eq. 10.
         """
         with own_random(seed):
             network = cls(widths, **options)
@@ -159,14 +154,7 @@ class Backbone(nn.Module):
         for name in layers:
             check_choice("layer", name, self.layers)
         last = max(self.layers.index(name) for name in layers)
-        if image.dim() != 4 or image.shape[1] != 3:
-            raise InputError(f"expected pictures of shape (N, 3, H, W), received {tuple(image.shape)}")
-        least = self.least_side(self.layers[last])
-        if min(image.shape[2:]) < least:
-            raise InputError(
-                f"{self.layers[last]} needs pictures of at least {least} pixels a side with this padding, "
-                f"received {image.shape[3]} x {image.shape[2]}"
-            )
+        _check_picture(image, self.layers[last], self.least_side(self.layers[last]))
         maps, _ = self.run(image, self.layers[: last + 1], set(layers))
         return {name: maps[name] for name in self.layers if name in layers}
 
@@ -238,3 +226,13 @@ def deepest_of(layers, name="vgg19"):
     for layer in layers:
         check_choice("layer", layer, names)
     return max(layers, key=names.index)
+
+
+def _check_picture(image, layer, least):
+    if image.dim() != 4 or image.shape[1] != 3:
+        raise InputError(f"expected pictures of shape (N, 3, H, W), received {tuple(image.shape)}")
+    if min(image.shape[2:]) < least:
+        raise InputError(
+            f"{layer} needs pictures of at least {least} pixels a side with this padding, "
+            f"received {image.shape[3]} x {image.shape[2]}"
+        )
