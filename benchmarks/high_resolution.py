@@ -1,39 +1,35 @@
-"""Three roads to a large picture, compared: time, memory, seams, and what they make of content and style.
+"""Three ways to a large picture, compared: time, memory, seams, content and style loss.
 
     python benchmarks/high_resolution.py CONTENT STYLE --size 3840 [--backbone compact] [--iterations 120]
-        [--vgg19 FILE --distilled FILE] [--output FOLDER]
+        [--vgg19 FILE] [--output FOLDER]
 
 - ``exact``: tiled gradients through the whole pyramid; ``untiled`` is the same without tiles, if it is asked for.
-- ``upscale``: a picture of half (a quarter of) the size, enlarged by super-resolution.
-- ``split``: a picture of a quarter of the size, enlarged, painted tile by tile and stitched; with the moments shared
-  between the tiles, and without.
+- ``upscale2`` and ``upscale4``: a picture of half and of a quarter of the size, enlarged by super-resolution.
+- ``split`` and ``alone``: a picture of a quarter of the size, enlarged, painted tile by tile and stitched; with the
+  moments shared between the tiles, and without.
 
-Each road runs in a process of its own. The seam ratio is :func:`nstlib.metrics.seam_ratio` at the borders of the road's
-own tiles, divided by that of the untiled picture (of the photograph, if ``untiled`` is not asked for) at the same
-lines, as edges of the picture itself lie there too. Beside it stand mean and standard deviation of the same number at
-other lines, where nothing was cut. The losses are those of the finished picture at its full size in the eyes of a
-reference: VGG-19, or, with the two files, the teachers of the compact network.
+Each method runs in a process of its own. The seam ratio is :func:`nstlib.metrics.seam_ratio` at the borders of the
+method's own tiles, divided by that of the untiled picture (of the photograph, if ``untiled`` is not asked for) at the
+same lines, since edges of the picture itself may lie there. Beside it stand mean and standard deviation of the same
+number at other lines, where no tiles meet. The losses are those of the finished picture at its full size, measured with
+VGG-19.
 """
 
 import argparse
-import json
-import subprocess
 import sys
 from pathlib import Path
 
 import torch
-from distillation import goals_of, losses, teachers
-from measure import Peak, table
+from measure import Peak, in_own_process, losses, table
 
-from nstlib import load_image, save_image, stylize
+from nstlib import load_backbone, load_image, save_image, stylize, stylize_tiles
+from nstlib.features import Plan
 from nstlib.images import fit_size, resize
 from nstlib.metrics import seam_ratio, seams
 from nstlib.networks.upscale import load_upscaler, upscale_tensor
-from nstlib.training.teacher import Teacher
-from nstlib.transfer.memory import PLANS
-from nstlib.transfer.split import Grid, stylize_tiles
+from nstlib.transfer.split import Grid
 
-ROADS = {
+METHODS = {
     "untiled": "untiled",
     "exact": "exact, all blocks tiled",
     "upscale2": "painted at half the size, upscaled x2",
@@ -42,29 +38,37 @@ ROADS = {
     "alone": "split and stitched, every tile alone",
 }
 TILE, OVERLAP, ROUNDS = 512, 64, 2
-EXACT_PLAN = PLANS[3]
+#: What ``memory="tiled"`` means.
+EXACT_PLAN = Plan(5, 256)
 
 
-def paint(road, content, style, options):
-    """The picture that a road makes."""
+def paint(method, content, style, options):
+    """The picture that a method makes."""
     common = {"backbone": options.backbone, "style_weight": options.style_weight, "precision": options.precision}
     whole = {**common, "iterations": options.iterations}
     size = options.size
-    if road in ("untiled", "exact"):
-        return stylize(content, style, size=size, memory="full" if road == "untiled" else "tiled", **whole)
-    if road.startswith("upscale"):
-        scale = int(road[-1])
+    if method in ("untiled", "exact"):
+        return stylize(content, style, size=size, memory="full" if method == "untiled" else "tiled", **whole)
+    if method.startswith("upscale"):
+        scale = int(method[-1])
         return stylize(content, style, size=size // scale, upscale=scale, **whole)
     start = stylize(content, style, size=size // 4, **whole)
-    return stylize_tiles(
-        content, style, size=size, init=start, tile=TILE, overlap=OVERLAP, rounds=ROUNDS,
-        iterations=options.tile_iterations, share_moments=road == "split", **common,
-    )  # fmt: skip
+    tiles = {"tile": TILE, "overlap": OVERLAP, "rounds": ROUNDS, "iterations": options.tile_iterations}
+    return stylize_tiles(content, style, size=size, init=start, share_moments=method == "split", **tiles, **common)
 
 
-def borders(road, height, width):
-    """``(rows, columns)`` at which the tiles of a road begin."""
-    if road in ("split", "alone"):
+def measure(method, path, options):
+    """Paint and write the picture; ``(seconds, peak of memory in bytes)``."""
+    content, style = load_content(options), load_image(options.style)
+    with Peak("cuda" if torch.cuda.is_available() else "cpu") as peak:
+        painted = paint(method, content, style, options)
+    save_image(painted, path)
+    return peak.seconds, peak.bytes
+
+
+def borders(method, height, width):
+    """``(rows, columns)`` at which the tiles of a method begin."""
+    if method in ("split", "alone"):
         return Grid(height, width, TILE, OVERLAP).seams
     return seams(EXACT_PLAN, height, width)
 
@@ -92,64 +96,39 @@ def load_content(options):
     return content[..., top : top + rows, left : left + columns]
 
 
-def run_one(road, options):
-    """Paint, write the picture, print seconds and peak memory."""
-    content, style = load_content(options), load_image(options.style)
-    with Peak("cuda" if torch.cuda.is_available() else "cpu") as peak:
-        painted = paint(road, content, style, options)
-    save_image(painted, Path(options.output) / f"{road}_{options.size}.png")
-    print(json.dumps([peak.seconds, peak.bytes]))
-
-
 def main():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("content")
     parser.add_argument("style")
     parser.add_argument("--size", type=int, default=1920)
     parser.add_argument("--aspect", default="16:9", help="the photograph is cut to this (default: %(default)s)")
     parser.add_argument("--backbone", default="compact")
-    parser.add_argument("--precision", default="auto", help="float64 shows tiles without what rounding makes of them")
+    parser.add_argument("--precision", default="auto", help="float64 shows the tiles alone, without rounding")
     parser.add_argument("--style-weight", type=float, default=20.0)
     parser.add_argument("--iterations", type=int, default=120)
     parser.add_argument("--tile-iterations", type=int, default=24)
-    parser.add_argument("--roads", nargs="+", choices=ROADS, default=[road for road in ROADS if road != "untiled"])
-    parser.add_argument("--vgg19")
-    parser.add_argument("--distilled")
-    parser.add_argument("--output", default=".")
-    parser.add_argument("--one", choices=ROADS, help=argparse.SUPPRESS)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=[m for m in METHODS if m != "untiled"])
+    parser.add_argument("--vgg19", help="VGG-19 weights file; without it torchvision's are downloaded")
+    parser.add_argument("--output", default=".", help="folder for the pictures")
     options = parser.parse_args()
-    if options.one:
-        run_one(options.one, options)
-        return
-    reference = teachers(options.vgg19, options.distilled) if options.distilled else Teacher.vgg19()
-    reference = reference.to(memory_format=torch.channels_last)
+    reference = load_backbone("vgg19", weights=options.vgg19)
     content, style = load_content(options), load_image(options.style)
-    size = fit_size(*content.shape[2:], options.size)
-    content = resize(content, size)
-    own = style.shape[2:]
-    style = resize(style, fit_size(*own, min(max(size), max(own))))
-    goals = goals_of(reference, content, style)
-    rows, plain = [], content
-    for road in ("photograph", *(road for road in ROADS if road in options.roads)):
-        cost, image = ["", ""], content
-        if road in ROADS:
-            command = [sys.executable, __file__, *sys.argv[1:], "--one", road]
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-            if done.returncode:
-                sys.exit(f"{road} failed")
-            seconds, peak = json.loads(done.stdout.splitlines()[-1])
-            cost = [f"{seconds:.0f}", f"{peak / 2**30:.2f}"]
-            image = load_image(Path(options.output) / f"{road}_{options.size}.png")
-        if road == "untiled":
+    height, width = size = fit_size(*content.shape[2:], options.size)
+    plain = image = resize(content, size)
+    rows = [["the photograph", "", "", "", ""]]
+    rows[0] += [f"{loss:.4f}" for loss in losses(image, content, style, reference, options.size)]
+    for method in (method for method in METHODS if method in options.methods):
+        path = Path(options.output) / f"{method}_{options.size}.png"
+        seconds, peak = in_own_process(measure, method, path, options)
+        image = load_image(path)
+        if method == "untiled":
             plain = image
-        seam = ("", "") if image is plain else relative_seams(image, plain, borders(road, *size))
-        with torch.no_grad():
-            content_part, style_part = (loss.item() for loss in losses(reference, image, goals))
-        name = ROADS.get(road, "the photograph")
-        rows.append([name, *cost, *seam, f"{content_part:.3f}", f"{style_part:.4f}"])
+        seam = ("", "") if image is plain else relative_seams(image, plain, borders(method, height, width))
+        found = [f"{loss:.4f}" for loss in losses(image, content, style, reference, options.size)]
+        rows.append([METHODS[method], f"{seconds:.0f}", f"{peak / 2**30:.2f}", *seam, *found])
         print(*rows[-1], sep="\t", file=sys.stderr, flush=True)
-    print(f"{size[1]} x {size[0]}")
-    table(["road", "seconds", "peak GB", "seam ratio", "at other lines", "content loss", "style loss"], rows)
+    print(f"{width} x {height}")
+    table(["method", "seconds", "peak GB", "seam ratio", "at other lines", "content loss", "style loss"], rows)
 
 
 if __name__ == "__main__":

@@ -1,27 +1,62 @@
-"""What the benchmark scripts share: memory peaks, random-weight networks, tables."""
+"""What the benchmarks share: cases in processes of their own, peaks of memory, networks, losses of a picture, tables."""
 
+import multiprocessing
 import resource
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 
 import torch
 
-from nstlib.features import ARCHITECTURES, Backbone
-from nstlib.features.pretrained import load_backbone
+from nstlib import Backbone, StyleTransfer, load_backbone
+from nstlib.features import ARCHITECTURES
+
+
+def in_own_process(case, *arguments):
+    """``case(*arguments)`` in a new process: neither memory nor compiled kernels are left from the case before.
+
+    Args:
+        case: function of a module, or of the script that is run.
+        *arguments: what can be pickled.
+
+    Raises:
+        BrokenProcessPool: the process was killed, on Linux because memory ran out.
+    """
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(case, *arguments).result()
 
 
 def network(name):
-    """``compact`` as it ships, or VGG-19 with random weights: speed and memory do not depend on them."""
+    """``compact`` as it ships, or another with random weights: speed and memory do not depend on them."""
     if name == "compact":
         return load_backbone("compact")
-    torch.manual_seed(0)
-    return Backbone(ARCHITECTURES[name], deepest="relu5_1", padding="replicate").requires_grad_(False)
+    return Backbone.random(ARCHITECTURES[name], deepest="relu5_1", padding="replicate")
+
+
+def losses(picture, content, style, backbone, size):
+    """``(content loss, style loss)`` of a finished picture, measured with the features of a network.
+
+    Args:
+        picture: whatever :func:`nstlib.load_image` takes.
+        content, style: what it was painted from.
+        backbone: :class:`nstlib.Backbone`.
+        size: longer side of the picture, in pixels.
+    """
+    options = {"backbone": backbone, "size": size, "levels": 1, "iterations": 1, "precision": "float32"}
+    # A step reports the losses of the picture that it begins with.
+    step = next(StyleTransfer(content, style, init=picture, **options))
+    return step.losses["content"], step.losses["style"]
 
 
 class Peak:
-    """Context that measures the peak of memory in bytes above what was held at its start, and the seconds.
+    """Context manager that measures time and memory.
 
-    On a GPU torch's own counter, on Linux the kernel's high-water mark.
+    Args:
+        device: on a GPU torch's own counter is read, on the CPU the kernel's high-water mark.
+
+    Attributes:
+        bytes: peak above what was held at the start.
+        seconds: from start to end.
     """
 
     def __init__(self, device="cpu"):

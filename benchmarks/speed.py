@@ -2,36 +2,33 @@
 
     python benchmarks/speed.py [--device cuda] [--sizes 512 1080p 4K] [--network vgg19|compact]
 
-The plain loop is what PyTorch's own style-transfer tutorial does: the whole picture, float32, NCHW, every
+The plain loop is that of PyTorch's own style-transfer tutorial: the whole picture, float32, NCHW, every
 feature map kept, one forward and one backward pass with five Gram losses and one content loss. Each case runs
 in a process of its own.
 """
 
 import argparse
-import json
-import subprocess
 import sys
 import time
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from measure import Peak, network, table
+from measure import Peak, in_own_process, network, table
 
 from nstlib import StyleTransfer
-from nstlib.features import STYLE_LAYERS
-from nstlib.features.tiling import FULL, Plan
+from nstlib.features import FULL, STYLE_LAYERS, Plan
 
-SIZES = {"512": (512, 512), "1080p": (1080, 1920), "4K": (2160, 3840)}
+SIZES = {"256": (256, 256), "512": (512, 512), "1080p": (1080, 1920), "4K": (2160, 3840)}
 PLANS = {"untiled": FULL, "blocks 1-2 tiled": Plan(2, 256), "all blocks tiled": Plan(5, 256)}
 
 
-def plain(net, height, width, device, iterations):
+def plain(net, size, device, iterations):
     """Yield after every iteration of the textbook loop (Adam, to compare like with like)."""
     net = net.to(device)
-    content = torch.rand(1, 3, height, width, device=device)
+    content = torch.rand(1, 3, *size, device=device)
 
-    def losses(x, goals):
+    def losses(x, targets):
         x, loss = (x - net.mean) / net.std, 0
         for name in net.layers:
             if name.startswith("conv"):
@@ -43,47 +40,37 @@ def plain(net, height, width, device, iterations):
             if name in STYLE_LAYERS:
                 f = x.view(x.shape[1], -1)
                 gram = f @ f.T / f.numel()
-                loss = loss + F.mse_loss(gram, goals.setdefault(name, gram.detach()))
+                loss = loss + F.mse_loss(gram, targets.setdefault(name, gram.detach()))
             if name == "relu4_2":
-                loss = loss + F.mse_loss(x, goals.setdefault(name, x.detach()))
+                loss = loss + F.mse_loss(x, targets.setdefault(name, x.detach()))
         return loss
 
-    goals = {}
+    targets = {}
     with torch.no_grad():
-        losses(content, goals)
+        losses(content, targets)
     image = torch.rand_like(content).requires_grad_()
     optimizer = torch.optim.Adam([image], lr=0.03)
     for _ in range(iterations):
         optimizer.zero_grad()
-        losses(image, goals).backward()
+        losses(image, targets).backward()
         optimizer.step()
         yield
 
 
-def ours(net, height, width, device, iterations, plan):
-    content = np.random.default_rng(0).random((height, width, 3), dtype=np.float32)
-    return StyleTransfer(
-        content,
-        content,
-        backbone=net,
-        device=device,
-        size=max(height, width),
-        levels=1,
-        iterations=iterations,
-        optimizer="Adam",
-        plan=plan,
-    )
+def ours(net, size, device, iterations, plan):
+    content = np.random.default_rng(0).random((*size, 3), dtype=np.float32)
+    options = {"size": max(size), "levels": 1, "iterations": iterations, "optimizer": "Adam", "plan": plan}
+    return StyleTransfer(content, content, backbone=net, device=device, **options)
 
 
 def measure(size, method, name, device, iterations):
-    """Print seconds per iteration, of all but the first if there are more, and the peak of memory."""
-    net = network(name)
-    times = []
+    """``(seconds per iteration, peak of memory in bytes)``; the first iteration does not count if there are more."""
+    net, times = network(name), []
     with Peak(device) as peak:
         if method == "plain":
-            run = plain(net, *SIZES[size], device, iterations)
+            run = plain(net, SIZES[size], device, iterations)
         else:
-            run = ours(net, *SIZES[size], device, iterations, PLANS[method])
+            run = ours(net, SIZES[size], device, iterations, PLANS[method])
         started = time.perf_counter()
         for _ in run:
             if torch.device(device).type == "cuda":
@@ -91,36 +78,32 @@ def measure(size, method, name, device, iterations):
             times.append(time.perf_counter() - started)
             started = time.perf_counter()
     times = times[1:] or times
-    print(json.dumps([sum(times) / len(times), peak.bytes]))
+    return sum(times) / len(times), peak.bytes
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--network", default="vgg19", choices=("vgg19", "compact"))
-    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=["512", "1080p", "4K"])
     parser.add_argument("--methods", nargs="+", choices=("plain", *PLANS), default=["plain", *PLANS])
     parser.add_argument("--iterations", type=int, default=3)
-    parser.add_argument("--case", action="store_true", help="measure the first size and method in this process")
     options = parser.parse_args()
-    if options.case:
-        measure(options.sizes[0], options.methods[0], options.network, options.device, options.iterations)
-        return
     rows = []
     for size in options.sizes:
         base = None
         for method in options.methods:
-            case = ["--case", "--sizes", size, "--methods", method, "--network", options.network]
-            case += ["--device", options.device, "--iterations", str(options.iterations)]
-            done = subprocess.run([sys.executable, __file__, *case], capture_output=True, text=True)
-            if done.returncode:
-                rows.append([size, method, "-", "-", "out of memory" if "memory" in done.stderr else "failed"])
+            case = size, method, options.network, options.device, options.iterations
+            try:
+                seconds, peak = in_own_process(measure, *case)
+            except (RuntimeError, MemoryError) as error:  # the next case may fit
+                rows.append([size, method, "-", "-", "out of memory" if "memory" in str(error) else "failed"])
+                print(error, file=sys.stderr, flush=True)
                 continue
-            seconds, peak = json.loads(done.stdout.splitlines()[-1])
             base = base or (seconds, peak)
             ratio = f"{seconds / base[0]:.2f} / {peak / base[1]:.2f}"
             rows.append([size, method, f"{seconds:.2f}", f"{peak / 2**30:.2f}", ratio])
-            print(rows[-1], file=sys.stderr, flush=True)
+            print(*rows[-1], sep="\t", file=sys.stderr, flush=True)
     table(["size", "method", "s/iteration", "peak GB", "time / memory of the first row"], rows)
 
 

@@ -54,12 +54,9 @@ class Hooked(Backbone):
 
 
 def make_net(dtype=torch.float32, *, kind=Backbone, **options):
-    torch.manual_seed(0)
+    torch.manual_seed(0)  # for the pictures that tests draw after it
     widths = ((4, 5), (6, 7), (8, 8, 9, 9), (10,) * 4, (11,))
-    net = kind(widths, deepest="relu5_1", **options)
-    for conv in net.convs.values():
-        torch.nn.init.kaiming_normal_(conv.weight)
-    return net.to(dtype).requires_grad_(False)
+    return kind.random(widths, deepest="relu5_1", **options).to(dtype)
 
 
 @pytest.fixture

@@ -13,10 +13,12 @@ from nstlib import Backbone, InputError, load_backbone
 from nstlib.ambient import usable_device
 from nstlib.features import ARCHITECTURES, STYLE_LAYERS
 from nstlib.networks import upscale
-from nstlib.training import upscale as upscale_training
-from nstlib.training.data import Crops, Paintings
-from nstlib.training.distill import Distillation, image_gradients
+from nstlib.training.data import Crops
+from nstlib.training.distill import Distillation
+from nstlib.training.gradients import image_gradients
+from nstlib.training.student_images import StudentImages
 from nstlib.training.teacher import Teacher
+from nstlib.training.upscale import UpscalerTraining, evaluate
 
 
 @contextlib.contextmanager
@@ -74,8 +76,8 @@ def distillation(folder, **options):
     )
 
 
-def upscale_run(folder, **options):
-    return upscale_training.Training([folder], 2, steps=3, batch_size=2, crop=12, **options)
+def upscaler_training(folder, **options):
+    return UpscalerTraining([folder], 2, steps=3, batch_size=2, crop=12, **options)
 
 
 @pytest.mark.parametrize(
@@ -116,13 +118,13 @@ def test_a_picture_made_in_inference_mode_is_enlarged():
 
 
 def test_distillation_works_and_is_the_same(folder, ambience, tmp_path):
-    expected = [progress.losses for progress in distillation(folder)]
+    expected = [step.losses for step in distillation(folder)]
     with ambience():
         run, precise = distillation(folder), torch.get_default_dtype() == torch.float64
-        found = [progress.losses for progress in run]
+        found = [step.losses for step in run]
         run.export(tmp_path / "w.safetensors", {})
         load_backbone("compact", weights=tmp_path / "w.safetensors")
-    assert is_ordinary([*run.student.state_dict().values(), *run.embeddings.state_dict().values()])
+    assert is_ordinary(run.student.state_dict().values())
     if precise:  # torchvision draws other random numbers then
         assert all(np.isfinite(loss) for losses in found for loss in losses.values())
     else:
@@ -130,20 +132,18 @@ def test_distillation_works_and_is_the_same(folder, ambience, tmp_path):
 
 
 def test_training_an_upscaler_works_and_is_the_same(folder, ambience, tmp_path):
-    expected = list(upscale_run(folder))
+    expected = [step.losses for step in upscaler_training(folder)]
     with ambience():
-        run = upscale_run(folder)
-        assert list(run) == expected
+        run = upscaler_training(folder)
+        assert [step.losses for step in run] == expected
         run.export(tmp_path / "w.safetensors", {})
-        scores = upscale_training.evaluate(
-            upscale.load_upscaler(weights=tmp_path / "w.safetensors"), [make_picture(40, 40)]
-        )
+        scores = evaluate(upscale.load_upscaler(weights=tmp_path / "w.safetensors"), [make_picture(40, 40)])
     assert is_ordinary(run.model.state_dict().values())
     assert all(np.isfinite(scores))
 
 
 def test_the_loop_body_runs_in_the_callers_mode(folder):
-    for run in (upscale_run(folder), distillation(folder)):
+    for run in (upscaler_training(folder), distillation(folder)):
         with torch.inference_mode():
             for _ in run:
                 assert torch.is_inference_mode_enabled()
@@ -154,15 +154,11 @@ def test_the_loop_body_runs_in_the_callers_mode(folder):
 
 
 def test_gradients_of_pictures_made_in_inference_mode():
-    net = make_net()
-
-    def describe(image, terms):
-        return {("content", layer): net(image, [layer])[layer] for _, layer in terms}
-
+    teacher, term = Teacher((make_net(), ("relu2_1",), {})), ("content", "relu2_1")
     with torch.inference_mode():
-        image, goals = torch.rand(1, 3, 32, 32), describe(torch.rand(1, 3, 32, 32), [("content", "relu2_1")])
-        inside = image_gradients(describe, image, goals)["content", "relu2_1"]
-    torch.testing.assert_close(image_gradients(describe, image, goals)["content", "relu2_1"], inside)
+        image, targets = torch.rand(1, 3, 32, 32), teacher.describe(torch.rand(1, 3, 32, 32), [term])
+        inside = image_gradients(teacher, image, targets)[term]
+    torch.testing.assert_close(image_gradients(teacher, image, targets)[term], inside)
     assert inside.abs().max() > 0
 
 
@@ -187,13 +183,13 @@ def test_the_callers_random_numbers_go_on_as_if_nothing_had_happened(folder, tmp
     crops = Crops([folder], 32)
     crops.batch(20, seed=3)
     assert untouched()
-    paintings = Paintings(crops, random.Random(0), count=3, strokes=1)
-    images, *_ = paintings.batch(2)
-    paintings.paint({("content", "relu4_2"): images})
+    student_images = StudentImages(crops, random.Random(0), count=3, lifetime=1)
+    images, *_ = student_images.batch(2)
+    student_images.update({("content", "relu4_2"): images})
     assert untouched()
     for make in (
         lambda **o: Distillation(teacher, crops, steps=4, normalized_share=0.5, batch_size=2, **o),
-        lambda **o: upscale_run(folder, **o),
+        lambda **o: upscaler_training(folder, **o),
     ):
         path = tmp_path / "state.pt"
         path.unlink(missing_ok=True)
@@ -211,24 +207,22 @@ def test_the_callers_random_numbers_go_on_as_if_nothing_had_happened(folder, tmp
 
 
 def test_training_does_not_depend_on_the_callers_random_numbers(folder):
-    for make in (upscale_run, distillation):
+    for make in (upscaler_training, distillation):
         runs = []
         for seed in (1, 2):
             run, losses = make(folder), []
             for step in run:
                 torch.manual_seed(seed)
                 random.seed(seed)
-                losses.append(step[1] if make is upscale_run else step.losses)
+                losses.append(step.losses)
             runs.append(losses)
         assert runs[0] == runs[1]
 
 
 def test_seeds_make_different_trainings(folder):
-    for make in (upscale_run, distillation):
-        first, second = (next(iter(make(folder, seed=seed))) for seed in (0, 1))
-        assert (first[1] if make is upscale_run else first.losses) != (
-            second[1] if make is upscale_run else second.losses
-        )
+    for make in (upscaler_training, distillation):
+        first, second = (next(iter(make(folder, seed=seed))).losses for seed in (0, 1))
+        assert first != second
 
 
 def test_devices():

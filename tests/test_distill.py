@@ -2,7 +2,7 @@
 
 import copy
 import itertools
-import random
+from random import Random
 
 import numpy as np
 import pytest
@@ -19,7 +19,10 @@ from nstlib.features.pretrained import metadata
 from nstlib.images import resize
 from nstlib.losses import gram_loss, wasserstein_loss
 from nstlib.training import distill
-from nstlib.training.data import Crops, Paintings
+from nstlib.training.data import Crops
+from nstlib.training.gradients import image_gradients
+from nstlib.training.student import BatchNormBackbone, embedded_gram
+from nstlib.training.student_images import StudentImages
 from nstlib.training.teacher import DISTILLED_WIDTHS, Teacher, load_distilled
 
 
@@ -43,12 +46,12 @@ def test_training_lowers_its_loss(crops):
 
 
 def test_resumed_training_is_the_uninterrupted_one(crops, tmp_path):
-    whole = [p.losses for p in training(crops)]
+    whole = [step.losses for step in training(crops)]
     assert ["gradients" in losses for losses in whole] == [False] * 3 + [True] * 3
     for stop in (2, 3, 5):  # before, at and after the folding
         path = tmp_path / f"{stop}.pt"
         list(itertools.islice(training(crops, checkpoint=path, save_every=1), stop))
-        assert [p.losses for p in training(crops, checkpoint=path)] == whole[stop:]
+        assert [step.losses for step in training(crops, checkpoint=path)] == whole[stop:]
 
 
 def test_exported_weights_are_a_compact_backbone(crops, tmp_path):
@@ -62,25 +65,27 @@ def test_exported_weights_are_a_compact_backbone(crops, tmp_path):
 
 
 def test_folding_changes_nothing():
-    net = distill.Normalized(((4, 5), (6,)))
+    net = BatchNormBackbone(((4, 5), (6,))).eval()
     for norm in net.norms.values():
         torch.nn.init.uniform_(norm.weight, 0.5, 2)
         torch.nn.init.normal_(norm.bias)
         norm.running_mean.normal_()
         norm.running_var.uniform_(0.5, 2)
-    plain = Backbone(((4, 5), (6,)))
-    net.fold_into(plain)
     image = torch.rand(1, 3, 20, 20)
-    torch.testing.assert_close(plain(image, ["relu2_1"]), net.eval()(image, ["relu2_1"]), rtol=1e-4, atol=1e-5)
+    normalised = net(image, ["relu2_1"])
+    net.fold()
+    plain = Backbone(((4, 5), (6,)))
+    plain.load_state_dict(net.state_dict())  # nothing is left of the normalisation
+    torch.testing.assert_close(plain(image, ["relu2_1"]), normalised, rtol=1e-4, atol=1e-5)
 
 
-def test_teacher_applies_its_maps_and_moves_as_a_whole():
-    net, maps = make_net(), {"relu2_1": (torch.randn(9, 6, 1, 1), torch.randn(9))}
-    teacher = Teacher((net, ("relu1_1",), {}), (net, ("relu2_1",), maps))
+def test_teacher_applies_its_embeddings_and_moves_as_a_whole():
+    net, embeddings = make_net(), {"relu2_1": (torch.randn(9, 6, 1, 1), torch.randn(9))}
+    teacher = Teacher((net, ("relu1_1",), {}), (net, ("relu2_1",), embeddings))
     image = torch.rand(1, 3, 20, 20)
     found, plain = teacher(image), net(image, ["relu1_1", "relu2_1"])
     torch.testing.assert_close(found["relu1_1"], plain["relu1_1"])
-    torch.testing.assert_close(found["relu2_1"], torch.nn.functional.conv2d(plain["relu2_1"], *maps["relu2_1"]))
+    torch.testing.assert_close(found["relu2_1"], torch.nn.functional.conv2d(plain["relu2_1"], *embeddings["relu2_1"]))
     elsewhere = copy.deepcopy(teacher).to("meta")
     assert {x.device.type for x in elsewhere(image.to("meta")).values()} == {"meta"}
 
@@ -92,13 +97,13 @@ def test_training_runs_on_its_device(crops, share):
     run = distill.Distillation(teacher, crops, steps=2, normalized_share=share, batch_size=4, device="meta")
     with pytest.raises(RuntimeError, match=r"called on meta tensors|data-dependent"):
         next(iter(run))
-    assert {x.device.type for x in (*run.student.parameters(), *run.embeddings.parameters())} == {"meta"}
+    assert {x.device.type for x in run.student.parameters()} == {"meta"}
     assert {x.device.type for x in teacher.parameters()} == {"cpu"}
 
 
 @pytest.mark.filterwarnings("ignore:for .* copying from a non-meta parameter")
-def test_paintings_go_to_the_device(crops, tmp_path):
-    """Resumed there, at a step that looks at paintings, it gets as far as moving their gradients back."""
+def test_student_images_go_to_the_device(crops, tmp_path):
+    """Resumed there, at a step on student images, it gets as far as moving their gradients back."""
     options = {"steps": 2, "normalized_share": 0, "checkpoint": tmp_path / "state.pt", "save_every": 1}
     next(iter(training(crops, **options)))
     with pytest.raises(NotImplementedError, match="Cannot copy out of meta tensor"):
@@ -107,8 +112,8 @@ def test_paintings_go_to_the_device(crops, tmp_path):
 
 @pytest.mark.parametrize("batch_size", [2, 3, 5, 40])
 def test_batch_sizes(crops, batch_size):
-    for progress in training(crops, steps=3, normalized_share=0.34, batch_size=batch_size):
-        assert all(np.isfinite(loss) for loss in progress.losses.values())
+    for step in training(crops, steps=3, normalized_share=0.34, batch_size=batch_size):
+        assert all(np.isfinite(loss) for loss in step.losses.values())
 
 
 @pytest.mark.parametrize(
@@ -133,7 +138,7 @@ def test_settings_are_checked_before_the_work(crops, options, message):
         training(crops, **options)
 
 
-def test_numbers_of_crops_and_paintings(crops, tmp_path):
+def test_numbers_of_crops_and_student_images(crops, tmp_path):
     for size in (0, 32.5, "32", None):
         with pytest.raises(InputError, match="size must be a whole number of at least 1"):
             Crops([tmp_path / "photographs"], size)
@@ -141,11 +146,11 @@ def test_numbers_of_crops_and_paintings(crops, tmp_path):
         crops.batch(0, seed=0)
     with pytest.raises(InputError, match="seed must be a whole number"):
         crops.batch(1, seed=None)
-    for options in ({"count": 0}, {"strokes": 0}, {"stroke": -1}, {"style_weights": (0, 1)}):
+    for options in ({"count": 0}, {"lifetime": 0}, {"step_size": -1}, {"style_weights": (0, 1)}):
         with pytest.raises(InputError, match=f"{next(iter(options))} must be a"):
-            Paintings(crops, random.Random(0), **options)
-    with pytest.raises(InputError, match="there are 4 paintings, received n = 5"):
-        Paintings(crops, random.Random(0), count=4).batch(5)
+            StudentImages(crops, Random(0), **options)
+    with pytest.raises(InputError, match="there are 4 student images, received n = 5"):
+        StudentImages(crops, Random(0), count=4).batch(5)
 
 
 def test_teacher_with_too_little_to_compare(crops):
@@ -157,7 +162,7 @@ def test_divergence_is_reported_and_not_saved(crops, tmp_path):
     run = training(crops, steps=40, normalized_share=1, learning_rate=1e30, checkpoint=tmp_path / "s.pt", save_every=1)
     with pytest.raises(Diverged, match="at step .*: lower learning_rate"):
         list(run)
-    weights = [x for x in read_state(tmp_path / "s.pt")["student"].values() if x.is_floating_point()]
+    weights = [x for x in read_state(tmp_path / "s.pt")["model"].values() if x.is_floating_point()]
     assert all(x.isfinite().all() for x in weights)
 
 
@@ -183,62 +188,61 @@ def test_export_looks_where_it_writes(crops, tmp_path):
     assert [path.name for path in (tmp_path / "real").iterdir()] == ["w.safetensors"]
 
 
-def test_small_map_keeps_the_distances_of_the_large_one():
+def test_reduced_embedding_keeps_the_distances_of_the_whole_one():
     large = torch.randn(40, 6, dtype=torch.float64)
     small = torch.linalg.qr(large)[1]
     a, b = torch.rand(2, 1, 6, 9, 9, dtype=torch.float64)
     for loss in (gram_loss, wasserstein_loss):
         values = []
         for matrix in (large, small):
-            mapped = [Moments.of(torch.einsum("oc,nchw->nohw", matrix, f)) for f in (a, b)]
-            values.append(loss(*mapped))
+            embedded = [Moments.of(torch.einsum("oc,nchw->nohw", matrix, f)) for f in (a, b)]
+            values.append(loss(*embedded))
         torch.testing.assert_close(values[0], values[1], rtol=1e-2 if loss is wasserstein_loss else 1e-9, atol=0)
 
 
 def test_embedded_gram_is_the_gram_of_the_embedding():
     f, embedding = torch.rand(2, 5, 7, 7), torch.nn.Conv2d(5, 9, 1, bias=False)
-    torch.testing.assert_close(distill.embedded_gram(Moments.of(f), embedding), Moments.of(embedding(f)).gram)
-
-
-def describe_with(net):
-    def describe(image, terms):
-        maps = net(image, {layer for _, layer in terms})
-        return {
-            (kind, layer): Moments.of(maps[layer]).gram if kind == "style" else maps[layer] for kind, layer in terms
-        }
-
-    return describe
+    torch.testing.assert_close(embedded_gram(Moments.of(f), embedding), Moments.of(embedding(f)).gram)
 
 
 def test_image_gradients_by_finite_differences():
     net = make_net(torch.float64)
-    describe = describe_with(net)
-    images, target = torch.rand(2, 1, 3, 24, 24, dtype=torch.float64)
-    goals = describe(target, [("style", "relu2_1"), ("content", "relu3_1")])
-    gradients = distill.image_gradients(describe, images, goals)
-    direction, step = torch.randn_like(images), 1e-6
-    for term, goal in goals.items():
+    network = Teacher((net, ("relu2_1", "relu3_1"), {}))
+    image, other = torch.rand(2, 1, 3, 24, 24, dtype=torch.float64)
+    gradients = image_gradients(network, image, network.describe(other, [("style", "relu2_1"), ("content", "relu3_1")]))
+    direction, step = torch.randn_like(image), 1e-6
 
-        def loss(image, term=term, goal=goal):
-            return (describe(image, [term])[term] - goal).square().sum() / goal.square().sum()
+    def seen(image):
+        maps = net(image, ["relu2_1", "relu3_1"])
+        flat = maps["relu2_1"].flatten(2)
+        return {("style", "relu2_1"): flat @ flat.mT, ("content", "relu3_1"): maps["relu3_1"]}
 
-        slope = (loss(images + step * direction) - loss(images - step * direction)) / (2 * step)
+    for term, target in seen(other).items():
+
+        def loss(image, term=term, target=target):
+            return (seen(image)[term] - target).square().sum() / target.square().sum()
+
+        slope = (loss(image + step * direction) - loss(image - step * direction)) / (2 * step)
         assert slope.item() == pytest.approx((gradients[term] * direction).sum().item(), rel=1e-4)
 
 
-def test_paintings_approach_content_and_style_by_their_weights(crops):
-    paintings = Paintings(crops, random.Random(0), count=4, strokes=10**9, stroke=0.05, style_weights=(10, 10))
+def test_student_images_approach_content_and_style_by_their_weights(crops):
+    student_images = StudentImages(crops, Random(0), count=4, lifetime=10**9, step_size=0.05, style_weights=(10, 10))
     for _ in range(300):
-        images, contents, styles = paintings.batch(2)
-        paintings.paint({("content", "relu4_2"): images - contents, ("style", "relu1_1"): images - styles})
+        images, contents, styles = student_images.batch(2)
+        student_images.update({("content", "relu4_2"): images - contents, ("style", "relu1_1"): images - styles})
     # The squared distances are weighted 1 to 10 / 5.
-    goal = (paintings.contents + 2 * paintings.styles) / 3
-    assert (paintings.images - goal).abs().mean() < 0.2 * (paintings.contents - goal).abs().mean()
-    old = paintings.images.clone()
-    paintings.strokes = 1  # every picture is done after one stroke
-    paintings.batch(4)
-    paintings.paint({("style", "relu1_1"): torch.zeros_like(old)})
-    assert not any(torch.equal(a, b) for a, b in zip(old, paintings.images, strict=True))
+    least = (student_images.contents + 2 * student_images.styles) / 3
+    assert (student_images.images - least).abs().mean() < 0.2 * (student_images.contents - least).abs().mean()
+
+
+def test_student_images_are_replaced_at_the_end_of_their_life(crops):
+    student_images = StudentImages(crops, Random(0), count=4, lifetime=1)
+    old = student_images.images.clone()
+    student_images.batch(3)
+    student_images.update({("style", "relu1_1"): torch.zeros(3, *old.shape[1:])})
+    same = [torch.equal(a, b) for a, b in zip(old, student_images.images, strict=True)]
+    assert sum(same) == 1
 
 
 def test_crops(crops, tmp_path):
@@ -320,22 +324,16 @@ def test_distilled_encoder_of_another_shape(tmp_path):
 def test_the_shipped_network_paints_where_the_real_one_would(data):
     """The gradients of the style loss, on pictures not used in training, point the same way as VGG-19's."""
     vgg19 = load_backbone("vgg19", deepest="relu3_1", weights=data / "weights" / "vgg19_conv1_1_to_conv3_4.safetensors")
-    torch.manual_seed(0)
-    untrained = Backbone(DISTILLED_WIDTHS, deepest="relu3_1").requires_grad_(False)
-    for conv in untrained.convs.values():
-        torch.nn.init.kaiming_normal_(conv.weight)
     content, style = (
         resize(load_image(data / "images" / name), (160, 160)) for name in ("content/cornell.jpg", "style/la_muse.jpg")
     )
-    terms = [("style", "relu1_1"), ("style", "relu2_1"), ("style", "relu3_1")]
-    gradients, compact = {}, load_backbone("compact", deepest="relu3_1")
-    for name, net in (
-        ("vgg19", vgg19),
-        ("compact", load_backbone("compact", deepest="relu3_1")),
-        ("random", untrained),
-    ):
-        describe = describe_with(net)
-        gradients[name] = distill.image_gradients(describe, content, describe(style, terms))
+    terms = [("style", layer) for layer in STYLE_LAYERS[:3]]
+    compact, random = load_backbone("compact", deepest="relu3_1"), Backbone.random(ARCHITECTURES["compact"])
+    networks = {"vgg19": vgg19, "compact": compact, "random": random}
+    gradients = {}
+    for name, net in networks.items():
+        network = Teacher((net, STYLE_LAYERS[:3], {}))
+        gradients[name] = image_gradients(network, content, network.describe(style, terms))
     for term, least in zip(terms, (0.9, 0.7, 0.3), strict=True):
         real = gradients["vgg19"][term].flatten()
         compact, chance = (

@@ -83,6 +83,20 @@ def test_only_the_layers_needed_are_built():
     assert list(net.convs) == ["conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1"]
 
 
+def test_random_networks_depend_on_their_seed_alone():
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = Backbone.random(((400,), (8,)), deepest="relu2_1")
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    again, other = (Backbone.random(((400,), (8,)), seed, deepest="relu2_1") for seed in (0, 1))
+    assert first.fingerprint == again.fingerprint != other.fingerprint
+    weight = first.convs["conv1_1"].weight
+    assert not weight.requires_grad
+    assert weight.std().item() == pytest.approx((2 / 27) ** 0.5, rel=0.05)  # keeps the variance behind a rectification
+    assert first.layers == ("conv1_1", "relu1_1", "pool1", "conv2_1", "relu2_1")
+
+
 def test_multiply_adds_per_pixel():
     vgg19 = Backbone(ARCHITECTURES["vgg19"], deepest="relu5_1").macs_per_pixel
     compact = load_backbone("compact").macs_per_pixel

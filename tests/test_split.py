@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from nstlib import InputError, load_backbone, load_image, stylize
 from nstlib.features import STYLE_LAYERS
 from nstlib.features.tiling import FULL
-from nstlib.metrics import seam_ratio
 from nstlib.terms.standard import style_moments
 from nstlib.transfer.split import Grid, stylize_tiles
 
@@ -81,23 +80,6 @@ def test_shared_moments_give_the_whole_picture_the_style():
     # Sharing leaves the halves their own character: the dark one stays darker.
     dark = [np.asarray(p)[:, :64].mean() / np.asarray(p)[:, 64:].mean() for p in (shared, alone)]
     assert dark[0] < 0.85 * dark[1]
-
-
-def test_seam_ratio():
-    torch.manual_seed(0)
-    image = torch.rand(1, 3, 400, 600)
-    grid = Grid(400, 600, 160, 40)
-    assert grid.seams == ([140, 260], [135, 245, 355, 465])
-    assert seam_ratio(image, grid.seams) == pytest.approx(1, abs=0.03)
-    hard = image.clone()
-    for (rows, columns), random in zip(grid.boxes, torch.rand(len(grid.boxes)), strict=True):
-        hard[..., rows, columns] += random
-    starts = [[box[axis].start for box in grid.boxes] for axis in (0, 1)]
-    assert seam_ratio(hard, [sorted({*axis} - {0}) for axis in starts]) > 1.2
-    noise = grid.stitch([torch.rand_like(tile) for tile in grid.split(image)])
-    assert seam_ratio(noise, grid.seams, around=60) < 0.8  # where two noises are blended there is less energy
-    with pytest.raises(InputError, match="no tile borders"):
-        seam_ratio(image, Grid(400, 600, 600, 0).seams)
 
 
 def test_colours_and_several_styles():

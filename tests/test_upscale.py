@@ -8,14 +8,13 @@ import torch
 from conftest import make_picture
 from PIL import Image
 from safetensors.torch import save_file
-from skimage.color import rgb2ycbcr
-from skimage.metrics import peak_signal_noise_ratio
 
 from nstlib import Diverged, InputError, load_image, samples, stylize
 from nstlib.checkpoints import read_state, write_state
 from nstlib.images import resize, to_pil
 from nstlib.networks import upscale
-from nstlib.training import upscale as upscale_training
+from nstlib.networks.tiles import in_tiles
+from nstlib.training.upscale import UpscalerTraining, evaluate, main, shrink
 
 
 def trained(scale=2):
@@ -44,17 +43,9 @@ def test_untrained_is_bicubic():
 
 
 def test_shrinking_is_bicubic_with_antialiasing():
-    small = upscale_training.shrink(load_image(make_picture(60, 81)), 4)
+    small = shrink(load_image(make_picture(60, 81)), 4)
     expected = Image.fromarray(make_picture(60, 81)[:60, :80]).resize((20, 15), Image.BICUBIC)
     np.testing.assert_allclose(small[0].permute(1, 2, 0) * 255, np.asarray(expected, float), atol=1.01)
-
-
-def test_psnr_is_scikit_images():
-    a, b = make_picture(40, 50, 1), make_picture(40, 50, 1)
-    b[::3] //= 2
-    found = upscale_training.psnr(load_image(a), load_image(b), shave=4)
-    luma = [rgb2ycbcr(x)[4:-4, 4:-4, 0] for x in (a, b)]
-    assert found == pytest.approx(peak_signal_noise_ratio(*luma, data_range=255), abs=1e-3)
 
 
 @pytest.fixture
@@ -69,13 +60,14 @@ def folder(tmp_path):
 
 def test_training_lowers_the_loss_and_resumes(folder, tmp_path):
     def training(**options):
-        return upscale_training.Training([folder], 2, steps=30, batch_size=2, crop=16, learning_rate=5e-3, **options)
+        return UpscalerTraining([folder], 2, steps=30, batch_size=2, crop=16, learning_rate=5e-3, **options)
 
-    whole = list(training())
-    assert np.mean([loss for _, loss in whole[-5:]]) < np.mean([loss for _, loss in whole[:5]])
+    whole = [step.losses for step in training()]
+    errors = [losses["absolute_error"] for losses in whole]
+    assert np.mean(errors[-5:]) < np.mean(errors[:5])
     path = tmp_path / "state.pt"
     list(itertools.islice(training(checkpoint=path, save_every=10), 12))  # the last checkpoint is that of step 10
-    assert list(training(checkpoint=path)) == whole[10:]
+    assert [step.losses for step in training(checkpoint=path)] == whole[10:]
 
 
 @pytest.mark.parametrize(
@@ -96,12 +88,12 @@ def test_training_lowers_the_loss_and_resumes(folder, tmp_path):
 )
 def test_settings_are_checked_before_the_work(folder, options, message):
     with pytest.raises(InputError, match=message):
-        upscale_training.Training([folder], **{"scale": 2, "crop": 16, **options})
+        UpscalerTraining([folder], **{"scale": 2, "crop": 16, **options})
 
 
 def test_divergence_is_reported_and_not_saved(folder, tmp_path):
     path = tmp_path / "s.pt"
-    run = upscale_training.Training(
+    run = UpscalerTraining(
         [folder], 2, crop=16, batch_size=2, steps=40, learning_rate=1e30, checkpoint=path, save_every=1
     )
     with pytest.raises(Diverged, match="at step .*: lower learning_rate"):
@@ -111,39 +103,33 @@ def test_divergence_is_reported_and_not_saved(folder, tmp_path):
 
 def test_checkpoint_of_another_training(folder, tmp_path):
     path = tmp_path / "state.pt"
-    list(upscale_training.Training([folder], 2, crop=16, batch_size=2, steps=1, checkpoint=path))
+    list(UpscalerTraining([folder], 2, crop=16, batch_size=2, steps=1, checkpoint=path))
     with pytest.raises(InputError, match="state.pt is not a checkpoint of this training: Error"):
-        upscale_training.Training([folder], 3, crop=16, checkpoint=path)
+        UpscalerTraining([folder], 3, crop=16, checkpoint=path)
     write_state({"step": 1}, path)
     with pytest.raises(InputError, match="state.pt is not a checkpoint of this training: 'model'"):
-        upscale_training.Training([folder], 2, crop=16, checkpoint=path)
+        UpscalerTraining([folder], 2, crop=16, checkpoint=path)
 
 
 def test_measuring_what_cannot_be_measured():
     image, model = torch.rand(1, 3, 20, 30), trained()
-    assert upscale_training.psnr(image, image / 2, shave=0) < 20
-    for shave, reference in ((10, image), (0, image[..., 1:])):
-        with pytest.raises(InputError, match="expected pictures of one shape and more than"):
-            upscale_training.psnr(image, reference, shave)
-    with pytest.raises(InputError, match="shave must be a whole number"):
-        upscale_training.psnr(image, image, shave=-1)
     with pytest.raises(InputError, match="cannot shrink 30 x 20 pixels 21 times"):
-        upscale_training.shrink(image, 21)
+        shrink(image, 21)
     with pytest.raises(InputError, match="no pictures to evaluate on"):
-        upscale_training.evaluate(model, [])
+        evaluate(model, [])
 
 
 def test_command_looks_where_it_writes(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for option in ("-o", "--log", "--checkpoint"):
         with pytest.raises(InputError, match="the folder .* does not exist"):
-            upscale_training.main([str(folder), "--steps", "1", option, "none/x.safetensors"])
+            main([str(folder), "--steps", "1", option, "none/x.safetensors"])
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
 
 
 def test_command_trains_and_exports(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert upscale_training.main([str(folder), "--scale", "3", "--steps", "2", "-o", "x3.safetensors"]) == 0
+    assert main([str(folder), "--scale", "3", "--steps", "2", "-o", "x3.safetensors"]) == 0
     model = upscale.load_upscaler(weights="x3.safetensors")
     assert model.scale == 3
     assert upscale.upscale(make_picture(20, 30), model=model).size == (90, 60)
@@ -152,7 +138,7 @@ def test_command_trains_and_exports(folder, tmp_path, monkeypatch):
 @pytest.mark.parametrize(("scale", "gain"), [(2, 0.8), (3, 0.6), (4, 0.5)])
 def test_shipped_upscalers_beat_bicubic_on_photographs_not_trained_on(scale, gain):
     pictures = [samples.content(name) for name in samples.CONTENTS]
-    ours, bicubic = upscale_training.evaluate(upscale.load_upscaler(scale), pictures)
+    ours, bicubic = evaluate(upscale.load_upscaler(scale), pictures)
     assert ours > bicubic + gain
 
 
@@ -216,6 +202,31 @@ def test_batch_is_its_pictures():
     images, model = torch.rand(3, 3, 20, 30), trained()
     singles = [upscale.upscale_tensor(image[None], model, tile=9) for image in images]
     torch.testing.assert_close(upscale.upscale_tensor(images, model, tile=9), torch.cat(singles), atol=1e-6, rtol=0)
+
+
+def test_batch_with_transparency_is_its_pictures():
+    images, model = torch.rand(3, 3, 20, 30), trained()
+    alpha = torch.rand(3, 1, 20, 30).sub(0.4).clamp_min(0)
+    alpha[0], alpha[1] = 1, 0  # all to be seen, and nothing
+    pairs = [upscale.upscale_straight(*pair, model) for pair in zip(images[:, None], alpha[:, None], strict=True)]
+    for found, singles in zip(upscale.upscale_straight(images, alpha, model), zip(*pairs, strict=True), strict=True):
+        torch.testing.assert_close(found, torch.cat(singles), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("tile", [1, 5, 8, 1000])
+@pytest.mark.parametrize("scale", [1, 3])
+def test_any_local_function_is_exact_in_tiles(tile, scale):
+    """Two channels of the mean over 5 x 5 pixels, cut off at the border, enlarged by repetition."""
+
+    def network(image):
+        mean = torch.nn.functional.avg_pool2d(image, 5, 1, padding=2, count_include_pad=False)
+        return mean[:, :2].repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+
+    image = torch.rand(2, 3, 17, 23, dtype=torch.float64)
+    found = in_tiles(network, image, tile=tile, halo=2, scale=scale)
+    torch.testing.assert_close(found, network(image))
+    if tile < 17:
+        assert not torch.allclose(in_tiles(network, image, tile=tile, halo=1, scale=scale), network(image))
 
 
 def test_model_stays_where_it_is():
@@ -334,7 +345,7 @@ def test_bad_input(tmp_path):
         upscale.load_upscaler(2, tmp_path / "none.pth")
     Image.fromarray(make_picture(60, 90)).save(tmp_path / "small.png")
     with pytest.raises(InputError, match="no pictures of at least 80 pixels a side"):
-        upscale_training.Training([tmp_path], 2)
+        UpscalerTraining([tmp_path], 2)
     (tmp_path / "other.pth").write_bytes(b"rubbish")
     with pytest.raises(InputError, match=r"spandrel|nstlib\[sr\]|cannot read"):
         upscale.load_upscaler(2, tmp_path / "other.pth")

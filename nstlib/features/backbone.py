@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..ambient import plain_torch
+from ..ambient import own_random, plain_torch
 from ..errors import InputError, check_choice
+from .replicate import replicate_conv
 
 #: Output channels of every convolution, one tuple per block (the convolutions between two poolings).
 ARCHITECTURES = {
@@ -76,6 +77,19 @@ class Backbone(nn.Module):
         self.embeddings = nn.ParameterDict()
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN, dtype=torch.float32).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(IMAGENET_STD, dtype=torch.float32).view(1, 3, 1, 1))
+
+    @classmethod
+    @plain_torch()
+    def random(cls, widths, seed=0, **options):
+        """A frozen network with Kaiming-normal weights, which depend on ``seed`` alone; the rest as for the class.
+
+        Reference: He et al., *Delving Deep into Rectifiers*, ICCV 2015, eq. 10.
+        """
+        with own_random(seed):
+            network = cls(widths, **options)
+            for conv in network.convs.values():
+                nn.init.kaiming_normal_(conv.weight)
+        return network.requires_grad_(False)
 
     @property
     def dtype(self):
@@ -145,14 +159,7 @@ class Backbone(nn.Module):
         for name in layers:
             check_choice("layer", name, self.layers)
         last = max(self.layers.index(name) for name in layers)
-        if image.dim() != 4 or image.shape[1] != 3:
-            raise InputError(f"expected pictures of shape (N, 3, H, W), received {tuple(image.shape)}")
-        least = self.least_side(self.layers[last])
-        if min(image.shape[2:]) < least:
-            raise InputError(
-                f"{self.layers[last]} needs pictures of at least {least} pixels a side with this padding, "
-                f"received {image.shape[3]} x {image.shape[2]}"
-            )
+        _check_picture(image, self.layers[last], self.least_side(self.layers[last]))
         maps, _ = self.run(image, self.layers[: last + 1], set(layers))
         return {name: maps[name] for name in self.layers if name in layers}
 
@@ -191,11 +198,11 @@ class Backbone(nn.Module):
             x = ((x - self.mean) / self.std).to(self.dtype)
             mode = self.border
         weight, bias = self.convs[name].weight, self.convs[name].bias
+        if mode == "replicate":
+            return replicate_conv(x, weight, bias)
         if mode == "zeros":
             return F.conv2d(x, weight, bias, padding=1)
-        if mode == "replicate" and not weight.requires_grad and not torch.compiler.is_compiling():
-            return _ReplicateConv.apply(x, weight, bias)
-        return F.conv2d(_replicate(x) if mode == "replicate" else F.pad(x, (1, 1, 1, 1), mode=mode), weight, bias)
+        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode=mode), weight, bias)
 
 
 def layer_names(widths):
@@ -226,33 +233,11 @@ def deepest_of(layers, name="vgg19"):
     return max(layers, key=names.index)
 
 
-class _ReplicateConv(torch.autograd.Function):
-    """3x3 convolution behind replicate padding, with frozen weights.
-
-    Written as two operations, autograd would keep the padded input of every layer besides the output of the
-    rectification, twice the memory; frozen weights need neither.
-    """
-
-    @staticmethod
-    def forward(ctx, x, weight, bias):
-        ctx.save_for_backward(weight)
-        ctx.shape = (*x.shape[:2], x.shape[2] + 2, x.shape[3] + 2)
-        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), weight, bias)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        (weight,) = ctx.saved_tensors
-        gradient = torch.nn.grad.conv2d_input(ctx.shape, weight, gradient)
-        for axis in (2, 3):
-            for edge, neighbour in ((0, 1), (-1, -2)):
-                gradient.select(axis, neighbour).add_(gradient.select(axis, edge))
-        return gradient[..., 1:-1, 1:-1], None, None
-
-
-def _replicate(x):
-    """One more pixel on each side, equal to its neighbour.
-
-    As ``F.pad`` does, whose compiled gradient is wrong for channels_last.
-    """
-    x = torch.cat([x[..., :1, :], x, x[..., -1:, :]], 2)
-    return torch.cat([x[..., :1], x, x[..., -1:]], 3)
+def _check_picture(image, layer, least):
+    if image.dim() != 4 or image.shape[1] != 3:
+        raise InputError(f"expected pictures of shape (N, 3, H, W), received {tuple(image.shape)}")
+    if min(image.shape[2:]) < least:
+        raise InputError(
+            f"{layer} needs pictures of at least {least} pixels a side with this padding, "
+            f"received {image.shape[3]} x {image.shape[2]}"
+        )

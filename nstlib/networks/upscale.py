@@ -1,30 +1,28 @@
 """Super-resolution: a small network that enlarges a picture two, three or four times, tile by tile.
 
-It adds to a bicubic enlargement what the picture had and lost: a few 3x3 convolutions at the small size, whose last one
-gives ``scale**2`` pixels for each, put in their places by a pixel shuffle. It sees only a few pixels around each, so a
-picture of any size is enlarged in tiles, exactly. :mod:`nstlib.training.upscale` trains it.
+It adds the detail that a bicubic enlargement lacks: a few 3x3 convolutions at the small size, the last of which gives
+``scale**2`` pixels for each, arranged by a pixel shuffle. Its receptive field is small, so a picture of any size is
+enlarged in tiles, exactly. :mod:`nstlib.training.upscale` trains it.
 """
 
 import copy
 import math
-from itertools import pairwise
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import nn
-from tqdm.auto import tqdm
 
 from ..ambient import own_random, plain_torch
 from ..checks import whole
 from ..errors import InputError
-from ..features.tiling import cuts
 from ..features.weight_files import existing_file, fitted, read_weights
 from ..images import load_image_and_alpha, resize, to_pil
+from .tiles import in_tiles
 
 SCALES = (2, 3, 4)
 WEIGHTS = Path(__file__).parents[1] / "weights"
-#: Neighbourhood in pixels that is given to a foreign model, whose receptive field is not known.
+#: Halo in pixels of a foreign model, whose receptive field is not known.
 FOREIGN_HALO = 32
 
 
@@ -37,7 +35,7 @@ class Upscaler(nn.Module):
         depth: number of convolutions between the first and the last; even.
 
     Raises:
-        InputError: other numbers.
+        InputError: numbers out of range.
 
     References: Shi et al., *Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel
     Convolutional Neural Network*, CVPR 2016, for the pixel shuffle; Kim et al., *Accurate Image Super-Resolution Using
@@ -65,11 +63,11 @@ class Upscaler(nn.Module):
         return len(self.body) + 2
 
     def forward(self, image):
-        """RGB in [0, 1], shape (N, 3, H, W) -> (N, 3, H * scale, W * scale), not clipped."""
+        """The enlarged picture, shape (N, 3, H * scale, W * scale), not clipped; ``image`` is RGB in [0, 1]."""
         x = F.leaky_relu(_conv(self.first, image - 0.5), 0.1)
         for first, second in zip(self.body[::2], self.body[1::2], strict=True):
             x = x + _conv(second, F.leaky_relu(_conv(first, x), 0.1))
-        # Halved, so that the cubic's overshoots lie in the range to which resize clips.
+        # Halved, because resize clips to [0, 1] and would cut off the overshoots of the cubic.
         base = resize(image / 2 + 0.25, [side * self.scale for side in image.shape[2:]]) * 2 - 0.5
         return base + F.pixel_shuffle(_conv(self.last, x), self.scale)
 
@@ -83,10 +81,10 @@ def load_upscaler(scale=2, weights=None):
             knows (``pip install "nstlib[sr]"``); the scale is then the file's. None for the weights in the package.
 
     Raises:
-        InputError: no such scale or file, or a file that cannot be read.
+        InputError: another scale, no such file, or one that cannot be read.
     """
     path = WEIGHTS / f"upscale_x{_scale(scale)}.safetensors" if weights is None else existing_file(weights)
-    with plain_torch(), own_random():  # the weights' random start is not the caller's business
+    with plain_torch(), own_random():  # building a network draws random weights
         state = read_weights(path)
         ours = {"first.bias", "body.0.weight", "last.bias"} <= set(state)
         model = _from_state(state, path) if ours else _Foreign(_load_with_spandrel(path))
@@ -97,8 +95,8 @@ def upscale(picture, scale=2, *, model=None, tile=256, progress=False):
     """Enlarge a picture.
 
     Args:
-        picture: whatever :func:`~nstlib.images.load_image` takes. Transparency is enlarged bicubically; the colours
-            of fully transparent pixels are replaced by those of visible neighbours, so that they show nowhere.
+        picture: whatever :func:`~nstlib.images.load_image` takes. Transparency is enlarged bicubically; fully
+            transparent pixels first take the colours of visible neighbours, so that their own do not bleed.
         scale: 2, 3 or 4.
         model: from :func:`load_upscaler`, whose scale then counts; None for the package's.
         tile: side of the tiles in pixels of the small picture, 0 or None for one tile; the result does not depend
@@ -122,7 +120,16 @@ def upscale(picture, scale=2, *, model=None, tile=256, progress=False):
 
 
 def upscale_straight(image, alpha, model, *, tile=256, progress=False):
-    """:func:`upscale` for straight colours and their transparency, (1, 1, H, W) or None: ``(image, alpha)``."""
+    """:func:`upscale` for straight colours and their transparency, in tensors.
+
+    Args:
+        image: RGB in [0, 1], shape (N, 3, H, W).
+        alpha: in [0, 1], shape (N, 1, H, W), or None.
+        model, tile, progress: as for :func:`upscale`.
+
+    Returns:
+        ``(image, alpha)``, enlarged.
+    """
     if alpha is None:
         return upscale_tensor(image, model, tile=tile, progress=progress), None
     with plain_torch():
@@ -132,10 +139,16 @@ def upscale_straight(image, alpha, model, *, tile=256, progress=False):
 
 
 def upscale_tensor(image, model, *, tile=256, progress=False):
-    """:func:`upscale` for tensors: shape (N, 3, H, W) in [0, 1] -> (N, 3, H * scale, W * scale), clipped.
+    """:func:`upscale` for tensors.
 
-    The model computes in its own precision, on the image's device (a copy of it, if it is elsewhere); the result has
-    the type of the image, be it float16, float32 or float64.
+    The model computes in its own precision, on the image's device (a copy of it, if it is elsewhere).
+
+    Args:
+        image: RGB in [0, 1], shape (N, 3, H, W), float16, bfloat16, float32 or float64.
+        model, tile, progress: as for :func:`upscale`.
+
+    Returns:
+        Shape (N, 3, H * scale, W * scale) in [0, 1], of the image's type and device.
 
     Raises:
         InputError: another shape or type, NaN or infinite values, or another tile.
@@ -144,25 +157,19 @@ def upscale_tensor(image, model, *, tile=256, progress=False):
         raise InputError(
             f"expected floats in [0, 1] of shape (N, 3, H, W), received {image.dtype} of shape {tuple(image.shape)}"
         )
-    height, width = image.shape[2:]
-    tile = _tile(tile) or max(height, width)
-    scale, halo = model.scale, model.halo
+    tile = _tile(tile) or max(image.shape[2:])
     weight = next(model.parameters())
     if weight.device != image.device:
         model = copy.deepcopy(model).to(image.device)  # the caller's stays where it is
     if not image.isfinite().all():
         raise InputError(f"the picture has {int((~image.isfinite()).sum())} values that are NaN or infinite")
-    rows, columns = (list(pairwise(cuts(length, tile, 1))) for length in (height, width))
-    cores = [(*row, *column) for row in rows for column in columns]
+
+    def enlarge(part):
+        return model(part.to(weight.dtype)).to(image.dtype)
+
     with plain_torch(), torch.no_grad():
-        result = image.new_empty(len(image), 3, height * scale, width * scale)
-        for top, bottom, left, right in tqdm(cores, unit="tile", disable=not progress):
-            y, x = max(0, top - halo), max(0, left - halo)
-            large = model(image[..., y : bottom + halo, x : right + halo].to(weight.dtype))
-            result[..., top * scale : bottom * scale, left * scale : right * scale] = large[
-                ..., (top - y) * scale : (bottom - y) * scale, (left - x) * scale : (right - x) * scale
-            ]
-        return result.clamp_(0, 1)
+        large = in_tiles(enlarge, image, tile=tile, halo=model.halo, scale=model.scale, progress=progress)
+        return large.clamp_(0, 1)
 
 
 def _scale(scale):
@@ -176,9 +183,11 @@ def _tile(tile):
 
 
 def _fill(image, visible):
-    """``image`` with its pixels outside the mask ``visible``, shape (1, 1, H, W), coloured by those inside (push-pull).
+    """``image`` with the pixels outside the mask ``visible``, shape (N, 1, H, W), filled in by push-pull.
 
-    Each gets the mean of the smallest block around it, in a pyramid of halvings, in which something is visible.
+    Each gets the mean of the visible pixels in the smallest block around it that has any, in a pyramid of halvings.
+
+    Reference: Gortler et al., *The Lumigraph*, SIGGRAPH 1996.
     """
     if visible.all() or max(image.shape[2:]) == 1:
         return image
@@ -189,7 +198,7 @@ def _fill(image, visible):
 
 
 def _conv(conv, x):
-    # Only the network's own border repeats pixels; a tile's rim is cropped before it matters.
+    # Exact in tiles too: what padding adds at the border of a tile lies in the halo, which is cropped.
     return conv(F.pad(x, (1, 1, 1, 1), mode="replicate"))
 
 
@@ -218,7 +227,7 @@ def _load_with_spandrel(path):
 
 
 class _Foreign(nn.Module):
-    """A model that spandrel has loaded, with the face of an :class:`Upscaler`."""
+    """A model loaded by spandrel, with the attributes of an :class:`Upscaler`."""
 
     halo = FOREIGN_HALO
 

@@ -1,1 +1,1 @@
-"""How the networks that the package carries are trained."""
+"""Trainings of the networks that the package ships."""

@@ -8,6 +8,7 @@ from ..ambient import own_random, plain_torch
 from ..features.backbone import ARCHITECTURES, STYLE_LAYERS, Backbone
 from ..features.pretrained import load_backbone
 from ..features.weight_files import fitted, read_weights
+from ..moments import Moments
 
 #: Channels of the 16x distilled encoder of Wang et al. (2020).
 DISTILLED_WIDTHS = ((16, 16), (32, 32), (64,) * 4, (128,) * 4, (128,))
@@ -17,8 +18,11 @@ class Teacher(nn.Module):
     """One or more frozen networks that together give the feature maps to imitate.
 
     Args:
-        parts: sequence of ``(backbone, layers, maps)``: the layers to take from this backbone, and a
-            ``{layer: (weight, bias)}`` of 1x1 convolutions to apply to them (may be empty).
+        parts: sequence of ``(backbone, layers, embeddings)``: the layers to take from this backbone, and
+            ``{layer: (weight, bias)}`` of 1x1 convolutions to apply to some of them (may be empty).
+
+    Attributes:
+        layers: names of all layers.
     """
 
     def __init__(self, *parts):
@@ -27,8 +31,8 @@ class Teacher(nn.Module):
         self.layers_of = [tuple(layers) for _, layers, _ in parts]
         self.layers = tuple(layer for layers in self.layers_of for layer in layers)
         self.weights, self.biases = nn.ParameterDict(), nn.ParameterDict()
-        for _, _, maps in parts:
-            for layer, (weight, bias) in maps.items():
+        for _, _, embeddings in parts:
+            for layer, (weight, bias) in embeddings.items():
                 self.weights[layer] = nn.Parameter(weight, requires_grad=False)
                 self.biases[layer] = nn.Parameter(bias, requires_grad=False)
 
@@ -39,14 +43,37 @@ class Teacher(nn.Module):
             wanted = [layer for layer in own if layers is None or layer in layers]
             for layer, x in (backbone(image, wanted) if wanted else {}).items():
                 x = x.float()
-                mapped = layer in self.weights
-                result[layer] = F.conv2d(x, self.weights[layer], self.biases[layer]) if mapped else x
+                embedded = layer in self.weights
+                result[layer] = F.conv2d(x, self.weights[layer], self.biases[layer]) if embedded else x
         return result
 
+    def describe(self, image, terms):
+        """What style and content losses compare of a picture.
+
+        Args:
+            image: RGB in [0, 1], shape (N, 3, H, W).
+            terms: pairs ``(kind, layer)``.
+
+        Returns:
+            ``{term: tensor}``: Gram matrices, shape (N, C, C), for ``("style", layer)``, and feature maps, shape
+            (N, C, h, w), for ``("content", layer)``.
+        """
+        features = self(image, {layer for _, layer in terms})
+        return {
+            (kind, layer): Moments.of(features[layer]).gram if kind == "style" else features[layer]
+            for kind, layer in terms
+        }
+
     @classmethod
-    def vgg19(cls, layers=(*STYLE_LAYERS, "relu1_2", "relu2_2", "relu3_4", "relu4_2"), dtype=torch.float32):
-        """torchvision's VGG-19 as the only teacher."""
-        return cls((load_backbone("vgg19").to(dtype), layers, {}))
+    def vgg19(cls, weights=None, dtype=torch.float32):
+        """VGG-19 as the only teacher.
+
+        Args:
+            weights: as for :func:`~nstlib.load_backbone`.
+            dtype: to compute in.
+        """
+        layers = (*STYLE_LAYERS, "relu1_2", "relu2_2", "relu3_4", "relu4_2")
+        return cls((load_backbone("vgg19", weights=weights).to(dtype), layers, {}))
 
     @classmethod
     def from_files(cls, vgg19, distilled, dtype=torch.float32):
@@ -54,16 +81,17 @@ class Teacher(nn.Module):
 
         Args:
             vgg19: weights file that holds at least conv1_1 ... conv3_1 with torchvision's names.
-            distilled: the encoder's file; its ``aux`` maps turn relu4_1 and relu5_1 into VGG-19's 512 channels.
+            distilled: the encoder's file; its ``aux`` convolutions embed relu4_1 and relu5_1 in VGG-19's 512 channels.
+            dtype: of the VGG-19.
         """
         lower = load_backbone("vgg19", deepest="relu3_1", weights=vgg19)
-        upper, maps = load_distilled(distilled)
+        upper, embeddings = load_distilled(distilled)
         return cls(
             (lower.to(dtype), ("relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1"), {}),
             (
                 upper,
                 ("relu3_4", "relu4_1", "relu4_2", "relu4_4", "relu5_1"),
-                {k: maps[k] for k in ("relu4_1", "relu5_1")},
+                {layer: embeddings[layer] for layer in ("relu4_1", "relu5_1")},
             ),
         )
 
@@ -71,7 +99,7 @@ class Teacher(nn.Module):
 @plain_torch()
 @own_random()
 def load_distilled(path):
-    """The 16x distilled encoder of Wang et al. (CVPR 2020) and its maps to VGG-19's channels.
+    """The 16x distilled encoder of Wang et al. (CVPR 2020) and its embeddings in VGG-19's channels.
 
     Returns:
         ``(backbone, {layer: (weight, bias)})``. The encoder's first 1x1 convolution, which turns RGB into
@@ -97,5 +125,5 @@ def load_distilled(path):
     backbone.convs.load_state_dict(
         {f"{name}.{kind}": state[f"{theirs}.{kind}"] for name, theirs in names.items() for kind in ("weight", "bias")}
     )
-    maps = {f"relu{b}_1": (state[f"conv{b}1_aux.weight"], state[f"conv{b}1_aux.bias"]) for b in range(1, 6)}
-    return backbone.eval().requires_grad_(False), maps
+    embeddings = {f"relu{b}_1": (state[f"conv{b}1_aux.weight"], state[f"conv{b}1_aux.bias"]) for b in range(1, 6)}
+    return backbone.eval().requires_grad_(False), embeddings

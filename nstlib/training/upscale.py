@@ -1,31 +1,26 @@
-"""Train an upscaler: photographs are shrunk, the network learns to undo it.
+"""Train an upscaler: it learns to undo the bicubic reduction of photographs.
 
 ``python -m nstlib.training.upscale FOLDER ... --scale 2 -o upscale_x2.safetensors``
 """
 
-import argparse
-import math
-import random
 import sys
-import time
 
 import torch
-from safetensors.torch import save_file
-from torch import nn
 
 from ..ambient import own_random, plain_torch, usable_device
-from ..checkpoints import read_state, write_state
 from ..checks import positive, whole
-from ..errors import Diverged, InputError
-from ..files import check_destination, written_whole
+from ..errors import InputError
 from ..images import load_image, resize
 from ..metrics import psnr
 from ..networks.upscale import SCALES, Upscaler, load_upscaler, upscale_tensor
 from ..pictures.sources import find_pictures
+from .command import make_parser, prepare, run
+from .export import export_weights
+from .loop import TrainingState, cosine, train, warm_up
 
 
-class Training:
-    """Train an upscaler from scratch; iterate over it for one ``(step, loss)`` per step.
+class UpscalerTraining:
+    """Train an upscaler from scratch; iterate for one :class:`~nstlib.training.loop.TrainingStep` per step.
 
     The loss is the mean absolute error, which gives sharper pictures than the squared one. The caller's random numbers
     stay as they are.
@@ -37,82 +32,94 @@ class Training:
         batch_size, crop: crops per step, and their side in pixels of the small pictures.
         learning_rate: peak of the cosine.
         keep: predicate on a path; pictures it refuses are left for the evaluation.
-        seed: seeds weights and crops.
+        seed: of the weights and crops.
         checkpoint: file to save the whole state to every ``save_every`` steps, and to resume from if it exists.
         device: of the network.
 
+    Attributes:
+        model: the :class:`~nstlib.networks.upscale.Upscaler`.
+
     Raises:
-        InputError: no picture in the folders is large enough, numbers that make no sense, a checkpoint of another
-            training or one that cannot be written, or a device that this machine does not have.
+        InputError: no picture in the folders is large enough, numbers out of range, a checkpoint of another training
+            or one that cannot be written, or a device that this machine does not have.
         Diverged: from a step, before it spoils the weights.
     """
 
+    LOSSES = ("absolute_error",)
+
     @plain_torch()
     def __init__(
-        self, folders, scale, *, steps=6000, batch_size=16, crop=40, learning_rate=2e-3, keep=lambda path: True,
-        seed=0, checkpoint=None, save_every=250, device="cpu",
-    ):  # fmt: skip
+        self,
+        folders,
+        scale,
+        *,
+        steps=6000,
+        batch_size=16,
+        crop=40,
+        learning_rate=2e-3,
+        keep=lambda path: True,
+        seed=0,
+        checkpoint=None,
+        save_every=250,
+        device="cpu",
+    ):
         self.steps, self.batch_size, self.crop = (
             whole(what, value) for what, value in (("steps", steps), ("batch_size", batch_size), ("crop", crop))
         )
-        self.learning_rate, self.save_every = positive("learning_rate", learning_rate), whole("save_every", save_every)
-        seed, self.device = whole("seed", seed, 0), usable_device(device)
-        self.checkpoint = None if checkpoint is None else check_destination(checkpoint)
-        self.rng = random.Random(seed)
-        with own_random(seed):
+        self.learning_rate, self.device = positive("learning_rate", learning_rate), usable_device(device)
+        self.state = TrainingState(seed, checkpoint, save_every)
+        with own_random(self.state.seed):
             self.model = Upscaler(scale).to(self.device, memory_format=torch.channels_last)
-        scale, crop = self.model.scale, self.crop
-        pictures = [load_image(path) for path in find_pictures(folders) if keep(path)]
-        pairs = [(shrink(large, scale), large) for large in pictures]
-        # Rounded, as the small picture in a file would be.
-        self.pairs = [
-            tuple((image[0] * 255).round().byte() for image in pair) for pair in pairs if min(pair[0].shape[2:]) >= crop
-        ]
-        if not self.pairs:
-            raise InputError(f"no pictures of at least {crop * scale} pixels a side in {', '.join(map(str, folders))}")
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=self.learning_rate, betas=(0.9, 0.99))
-        self.step = 0
-        if self.checkpoint and self.checkpoint.exists():
-            self._resume()
+        self.pairs = self._load_pairs(folders, keep)
+        optimizer = torch.optim.Adam(self.model.parameters(), lr=self.learning_rate, betas=(0.9, 0.99))
+        self.state.start(self.model, optimizer)
+        self.state.resume()
 
     def __iter__(self):
-        while self.step < self.steps:
-            yield self._advance()
-
-    @plain_torch()
-    def _advance(self):
-        small, large = self._batch()
-        warmup = min(1, (self.step + 1) / 50)
-        rate = warmup * (0.5 + 0.5 * math.cos(math.pi * self.step / self.steps)) + 1e-3
-        self.optimizer.param_groups[0]["lr"] = self.learning_rate * rate
-        loss = (self.model(small) - large).abs().mean()
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), 1)
-        if not norm.isfinite():
-            raise Diverged(f"the gradient became NaN or infinite at step {self.step + 1}: lower learning_rate")
-        self.optimizer.step()
-        self.step += 1
-        if self.checkpoint and (self.step % self.save_every == 0 or self.step == self.steps):
-            self._save()
-        return self.step, loss.item()
+        return train(self.state, self._losses, until=self.steps, rate=self._rate, clip=1)
 
     def export(self, path, description):
-        """Write the weights as half-precision safetensors with ``{str: str}`` metadata."""
-        state = {key: value.half().cpu().contiguous() for key, value in self.model.state_dict().items()}
-        with written_whole(check_destination(path)) as part:
-            save_file(state, part, description)
+        """Write the weights as half-precision safetensors for ``load_upscaler(weights=path)``.
+
+        Args:
+            path: of the file.
+            description: ``{str: str}``, the file's metadata.
+
+        Raises:
+            InputError: the file cannot be written there.
+        """
+        export_weights(self.model.state_dict(), path, description)
+
+    def _load_pairs(self, folders, keep):
+        """Small and large version of each picture that is large enough, as bytes, shape (3, H, W)."""
+        scale, pairs = self.model.scale, []
+        for large in (load_image(path) for path in find_pictures(folders) if keep(path)):
+            small = shrink(large, scale)
+            if min(small.shape[2:]) >= self.crop:
+                # Rounded, as the small picture in a file would be.
+                pairs.append(tuple((image[0] * 255).round().byte() for image in (small, large)))
+        if not pairs:
+            least = self.crop * scale
+            raise InputError(f"no pictures of at least {least} pixels a side in {', '.join(map(str, folders))}")
+        return pairs
+
+    def _rate(self, step):
+        return self.learning_rate * (warm_up(step, 50) * cosine(step, self.steps) + 1e-3)
+
+    def _losses(self):
+        small, large = self._batch()
+        return {"absolute_error": (self.model(small) - large).abs().mean()}
 
     def _batch(self):
         """Crops and their large versions, turned and mirrored at random."""
         smalls, larges = [], []
-        scale = self.model.scale
+        scale, rng = self.model.scale, self.state.rng
         for _ in range(self.batch_size):
-            small, large = self.rng.choice(self.pairs)
-            y, x = (self.rng.randrange(side - self.crop + 1) for side in small.shape[1:])
+            small, large = rng.choice(self.pairs)
+            y, x = (rng.randrange(side - self.crop + 1) for side in small.shape[1:])
             small = small[:, y : y + self.crop, x : x + self.crop]
             large = large[:, y * scale : (y + self.crop) * scale, x * scale : (x + self.crop) * scale]
-            turns, mirrored = self.rng.randrange(4), self.rng.random() < 0.5
+            turns, mirrored = rng.randrange(4), rng.random() < 0.5
             for crop, crops in ((small, smalls), (large, larges)):
                 turned = crop.rot90(turns, (1, 2))
                 crops.append(turned.flip(2) if mirrored else turned)
@@ -121,27 +128,16 @@ class Training:
             for crops in (smalls, larges)
         )
 
-    def _save(self):
-        state = {
-            "step": self.step, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
-            "random": self.rng.getstate(),
-        }  # fmt: skip
-        write_state(state, self.checkpoint)
-
-    def _resume(self):
-        state = read_state(self.checkpoint)
-        try:
-            self.step = state["step"]
-            self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.rng.setstate(state["random"])
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            why = str(error).partition("\n")[0]
-            raise InputError(f"{self.checkpoint} is not a checkpoint of this training: {why}") from None
-
 
 def shrink(image, scale):
-    """Bicubic reduction with antialiasing, as MATLAB's ``imresize``; sides are first cut to multiples of ``scale``.
+    """Bicubic reduction with antialiasing, as MATLAB's ``imresize``.
+
+    Args:
+        image: RGB in [0, 1], shape (N, 3, H, W); its sides are first cut to multiples of ``scale``.
+        scale: whole number.
+
+    Returns:
+        Shape (N, 3, H // scale, W // scale).
 
     Raises:
         InputError: the picture has fewer than ``scale`` pixels a side.
@@ -154,11 +150,14 @@ def shrink(image, scale):
 
 
 def evaluate(model, pictures):
-    """Mean PSNR in dB over pictures that are shrunk and enlarged again: ``(the model's, bicubic)``.
+    """Mean PSNR over pictures that are shrunk and enlarged again.
 
     Args:
         model: from :func:`~nstlib.networks.upscale.load_upscaler`.
-        pictures: whatever :func:`~nstlib.images.load_image` takes, each.
+        pictures: each whatever :func:`~nstlib.images.load_image` takes.
+
+    Returns:
+        ``(the model's, that of bicubic interpolation)``, in dB; see :func:`~nstlib.metrics.psnr`.
 
     Raises:
         InputError: no pictures, or one too small.
@@ -176,39 +175,25 @@ def evaluate(model, pictures):
 
 
 def main(arguments=None):
-    """The command line of the module."""
-    parser = argparse.ArgumentParser(prog="python -m nstlib.training.upscale", description="Train an upscaler.")
-    parser.add_argument("folders", nargs="+", help="folders with pictures to train on")
+    """``python -m nstlib.training.upscale FOLDER ... --scale 2 -o upscale_x2.safetensors``"""
+    parser = make_parser("nstlib.training.upscale", "Train an upscaler.", steps=6000)
     parser.add_argument("--scale", type=int, choices=SCALES, default=2)
-    parser.add_argument("-o", "--output")
-    parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--hold-out", nargs="*", default=[], help="file names left for the evaluation at the end")
-    parser.add_argument("--checkpoint")
-    parser.add_argument("--log")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--threads", type=int)
     options = parser.parse_args(arguments)
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    name = f"upscale_x{options.scale}"
-    output = check_destination(options.output or f"{name}.safetensors")
-    log = check_destination(options.log or f"{name}.csv")
-    training = Training(
-        options.folders, options.scale, steps=options.steps, keep=lambda path: path.name not in options.hold_out,
-        checkpoint=options.checkpoint or f"{name}.pt", device=options.device,
-    )  # fmt: skip
-    smooth, started = None, time.monotonic()
-    with open(log, "a") as log:
-        for step, loss in training:
-            smooth = loss if smooth is None else 0.98 * smooth + 0.02 * loss
-            if step % 50 == 0:
-                print(f"{step},{smooth:.6f},{time.monotonic() - started:.0f}", file=log, flush=True)
-    description = {"scale": str(options.scale), "steps": str(options.steps), "made by": "nstlib.training.upscale"}
-    training.export(output, description)
+    prepare(options, f"upscale_x{options.scale}")
+    training = UpscalerTraining(
+        options.folders,
+        options.scale,
+        steps=options.steps,
+        keep=lambda path: path.name not in options.hold_out,
+        checkpoint=options.checkpoint,
+        device=options.device,
+    )
+    scale, made_by = str(options.scale), "nstlib.training.upscale"
+    run(training, options, {"scale": scale, "steps": str(options.steps), "made by": made_by})
     held_out = [path for path in find_pictures(options.folders) if path.name in options.hold_out]
     if held_out:
-        ours, bicubic = evaluate(load_upscaler(weights=output), held_out)
-        print(f"x{options.scale}, {len(held_out)} pictures not trained on: {ours:.2f} dB, bicubic {bicubic:.2f} dB")
+        ours, bicubic = evaluate(load_upscaler(weights=options.output), held_out)
+        print(f"x{scale}, {len(held_out)} pictures not trained on: {ours:.2f} dB, bicubic {bicubic:.2f} dB")
     return 0
 
 
