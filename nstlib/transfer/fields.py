@@ -128,7 +128,7 @@ def backbone(default, choices, **about):
             raise TypeError(f"{name} must be a name or a Backbone, received {type(value).__name__}")
         return value
 
-    return _field(default, check, write=_only_text, choices=choices, **about)
+    return _field(default, check, write=_only_text, choices=choices, what="a Backbone", **about)
 
 
 def file(default, **about):

@@ -16,7 +16,7 @@ from .optimizers import make_optimizer
 
 #: Plans from the fastest to the most frugal.
 PLANS = (FULL, Plan(2, 256), Plan(3, 256), Plan(5, 256), Plan(5, 128))
-#: State of the optimizers, in maps of the picture's size.
+#: State of the optimizers, in maps of the picture's size; one that is not listed counts as Adam.
 OPTIMIZER_COPIES = {"Adam": 2, "AdamW": 2, "NAdam": 2, "RMSprop": 1, "SGD": 1, "LBFGS": 24}
 #: Work of the timing probe in multiply-adds: 768 x 768 pixels with VGG-19, more with smaller networks.
 PROBE_WORK = 2.1e11
@@ -63,7 +63,7 @@ def peak_memory(backbone, size, plan, *, optimizer="Adam", content_layers=("relu
     pixels = size[0] * size[1]
     width = torch.finfo(backbone.dtype).bits // 8
     # Image, gradient, mean, last good image (in half precision), temporaries, content and style; the optimizer's.
-    image_maps = (7 + OPTIMIZER_COPIES[optimizer]) * 3 * 4 * pixels
+    image_maps = (7 + OPTIMIZER_COPIES.get(optimizer, 2)) * 3 * 4 * pixels
     targets = sum(
         backbone.channels(layer) * pixels * width / 4 ** backbone.downsampling(layer) for layer in content_layers
     )

@@ -66,7 +66,7 @@ class Settings:
         none="default",
         live=True,
         group="optimization",
-        help="step size of the optimizer, by default its own",
+        help="step size, by default the optimizer's own",
     )
     iterations: int = fields.whole(
         250, 1, group="optimization", help="total over all sizes of the pyramid; the coarser ones get more"
@@ -76,7 +76,7 @@ class Settings:
         1,
         none="auto",
         group="optimization",
-        help="number of sizes in the pyramid, each twice the one before; by default as many as keep 256 pixels",
+        help="sizes of the pyramid, each twice the one before; by default, as many as start from 256 pixels",
     )
     init: object = fields.picture(
         "content", INITS, free=True, group="optimization", help="what the optimization starts from"
@@ -89,7 +89,11 @@ class Settings:
         help="network whose features are compared; auto is vgg19 if its weights are on this machine, else compact",
     )
     weights: str | None = fields.file(
-        None, none="", free=True, group="network", help="weights of the network, by default its own"
+        None,
+        none="",
+        free=True,
+        group="network",
+        help="weights of the network, by default found on this machine or downloaded",
     )
     network: str | None = fields.text(
         None,
@@ -120,7 +124,7 @@ class Settings:
         0, -(2**63), 2**63 - 1, group="optimization", help="seed of the noise that the optimization may start from"
     )
     device: str = fields.device(
-        "auto", DEVICES, free=True, group="machine", help="auto is the fastest that is available"
+        "auto", DEVICES, free=True, group="machine", help="auto is the fastest device available"
     )
     precision: str = fields.choice(
         "auto",

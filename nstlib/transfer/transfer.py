@@ -16,7 +16,7 @@ from .descent import Descent, uninterrupted
 from .memory import more_frugal, plan_for, target_memory
 from .network import prepare_backbone
 from .scene import Scene, pyramid
-from .settings import FIELDS, INITS, LIVE, make_settings
+from .settings import FIELDS, INITS, make_settings
 
 
 class Step:
@@ -228,9 +228,7 @@ class StyleTransfer:
     def _fingerprint(self):
         """Hash of everything the result depends on and that may not change between checkpoint and resumption."""
         s = self.settings
-        # Where and how it is computed may change; so may what a running transfer lets change.
-        free = {*LIVE, "device", "precision", "memory", "compile", "backbone", "weights", "network", "init"}
-        fixed = [(name, getattr(s, name)) for name in FIELDS if name not in free]
+        fixed = [(n, getattr(s, n)) for n, f in FIELDS.items() if not (f.metadata["live"] or f.metadata["free"])]
         fixed += [tuple(s.content_layers), tuple(s.style_layers), self._network]
         fixed += [s.init if isinstance(s.init, str) and s.init in INITS else "given", self._scene.fingerprint]
         return hashlib.sha256(repr(fixed).encode()).hexdigest()
