@@ -84,7 +84,7 @@ def code_box(code):
 
 def labelled(text):
     """Keywords that give a control its label and the width common to all controls."""
-    return {"description": text, "style": {"description_width": "6.5em"}, "layout": widgets.Layout(width="21.5em")}
+    return {"description": text, "style": {"description_width": "7.5em"}, "layout": widgets.Layout(width="22.5em")}
 
 
 def jpeg(picture, longest=PREVIEW):
