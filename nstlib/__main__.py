@@ -1,4 +1,4 @@
-"""The command line: ``nstlib CONTENT STYLE [STYLE ...] -o OUT``, or ``python -m nstlib`` with the same."""
+"""The command line: ``nstlib CONTENT STYLE [STYLE ...] -o OUT``, or ``python -m nstlib`` in place of ``nstlib``."""
 
 import contextlib
 import os
@@ -10,7 +10,6 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from . import samples
 from .arguments import make_parser
 from .errors import InputError
 from .images import check_output, save_image
@@ -49,7 +48,6 @@ def _paint(
     if not (force or estimate):
         _refuse_to_overwrite(output, state, resume)
     upscaler = None if upscale == 1 else load_upscaler(upscale)
-    content, *style = _source(content, samples.content), *(_source(name, samples.style) for name in style)
     transfer = StyleTransfer(content, style, max_pixels=max_pixels, **options)
     check_output(output, tuple(side * upscale for side in transfer.sizes[-1]))
     if estimate:
@@ -73,21 +71,21 @@ def _paint(
 
 
 def _refuse_to_overwrite(output, state, resume):
-    """Yesterday's picture and the state of another run are replaced on demand only."""
+    """Raise :class:`InputError` if the picture or the checkpoint would replace one from another run."""
     if state is not None and state.exists():
         if resume:
-            return  # the picture is that of the same run, interrupted
-        raise InputError(f"{state} exists already: --resume goes on from it, --force starts anew")
+            return  # the existing picture was made by the same run, before it was interrupted
+        raise InputError(f"{state} exists already: --resume continues from it, --force starts over")
     if Path(output).expanduser().exists():
         raise InputError(f"{output} exists already: choose another name, or --force to replace it")
 
 
 def _save(painted, output, note):
-    """Write the picture; where that fails, keep it under another name. Returns the name, or None."""
+    """Write the picture, under another name if that fails; returns the name, or None if nothing could be written."""
     try:
         save_image(painted.image, output, alpha=painted.alpha, settings=note)
         return output
-    except Exception as error:  # a full disk, a folder that is gone: hours of painting outweigh whatever it is
+    except Exception as error:  # whatever went wrong, a full disk or a missing folder, must not cost hours of work
         for folder in (Path(output).expanduser().parent, tempfile.gettempdir()):
             kept = _free_name(Path(folder, Path(output).with_suffix(".png").name))
             with contextlib.suppress(Exception):
@@ -99,7 +97,7 @@ def _save(painted, output, note):
 
 
 def _free_name(path):
-    """``path``, or with the first number behind it that no file has: ``stylized-2.png``."""
+    """``path`` if there is no such file, else with the first number that makes it new: ``stylized-2.png``."""
     path = Path(path)
     names = chain([path], (path.with_stem(f"{path.stem}-{number}") for number in count(2)))
     return str(next(name for name in names if not os.path.lexists(name)))
@@ -119,26 +117,26 @@ def _print_estimate(transfer):
 
 @contextlib.contextmanager
 def _terminal():
-    """Warnings of one line, and nothing that cannot be printed; afterwards everything is as before."""
+    """Print warnings in one line, and escape what the streams cannot encode; everything is restored at the end."""
     streams = [stream for stream in (sys.stdout, sys.stderr) if hasattr(stream, "reconfigure")]
     before = [stream.errors for stream in streams]
     for stream in streams:
         stream.reconfigure(errors="backslashreplace")
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stderr(_Unheard(sys.stderr)):
+        with warnings.catch_warnings(), contextlib.redirect_stderr(_Forgiving(sys.stderr)):
             warnings.showwarning = lambda message, *_: _complain(message)
             yield
     finally:
         for stream, errors in zip(streams, before, strict=True):
             try:
                 stream.flush()
-            except OSError:  # what nobody reads would fail once more at the interpreter's exit
+            except OSError:  # what is still buffered would raise once more when the interpreter exits
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
             stream.reconfigure(errors=errors)
 
 
-class _Unheard:
-    """Standard error, or none, with nobody to hear it (a closed window, a log on a full disk): no reason to stop."""
+class _Forgiving:
+    """A stream, or None, whose failures are ignored: a closed terminal or a full disk must not end the run."""
 
     def __init__(self, stream):
         self._stream = stream
@@ -161,12 +159,7 @@ def _say(text):
 
 
 def _complain(text):
-    tqdm.write(f"nstlib: {text}", file=sys.stderr)  # above a progress bar, not through it
-
-
-def _source(name, sample):
-    """What to load: a file or URL as it is, ``sample:NAME`` made."""
-    return sample(name.removeprefix("sample:")) if name.startswith("sample:") else name
+    tqdm.write(f"nstlib: {text}", file=sys.stderr)  # prints above a progress bar instead of through it
 
 
 if __name__ == "__main__":

@@ -2,20 +2,17 @@
 
 import argparse
 import difflib
-import math
-import re
 import sys
 from pathlib import Path
 
 from . import __version__, samples
-from .color import COLORS
 from .errors import InputError
-from .features.backbone import BACKBONES, PADDINGS, POOLINGS
 from .images import MAX_PIXELS
-from .losses import STYLE_LOSSES
 from .networks.upscale import SCALES
-from .transfer.optimizers import OPTIMIZERS
-from .transfer.settings import DEVICES, INITS, MEMORY, PRECISIONS, PRESETS
+from .transfer.settings import FIELDS, PRESETS, Settings
+
+#: The literature's letters for the weights, as further names of their options.
+LETTERS = {"content_weight": "--alpha", "style_weight": "--beta", "tv_weight": "--gamma"}
 
 EPILOG = """\
 examples:
@@ -25,7 +22,7 @@ examples:
 
 exit status:
   0    the picture is finished
-  1    it is saved, but not as asked for: a warning says what failed
+  1    something failed: a message says what, and where the picture is saved if it could be
   2    an input cannot be used
   3    the loss diverged; the last good picture is saved
   130  interrupted; the picture so far is saved, if there was one
@@ -33,7 +30,7 @@ exit status:
 
 
 class Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong; argparse's usage would be a page before it."""
+    """Reports an error in one line; argparse would print a page of usage before it."""
 
     def parse_args(self, args=None, namespace=None):
         options, unknown = self.parse_known_args(args, namespace)
@@ -49,7 +46,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def make_parser():
-    """The parser; options left out stay out of the result, so that presets and defaults decide."""
+    """The parser. Settings that are not named stay out of its result, so that presets and defaults decide."""
     parser = Parser(
         prog="nstlib" if Path(sys.argv[0]).stem == "nstlib" else "python -m nstlib",
         usage="%(prog)s [options] CONTENT STYLE [STYLE ...]",
@@ -64,95 +61,70 @@ def make_parser():
     add = parser.add_argument_group("pictures").add_argument
     add("content", metavar="CONTENT")
     add("style", metavar="STYLE", nargs="+", help="several are blended")
-    add(
-        "-o", "--output", metavar="FILE", default=None,
-        help="PNG, JPEG, WebP or 16-bit TIFF (default: stylized.png, or the next free number after it)",
-    )  # fmt: skip
+    _add_settings(add, "pictures")
+    output = "PNG, JPEG, WebP or 16-bit TIFF (default: stylized.png, or the next free number after it)"
+    add("-o", "--output", metavar="FILE", default=None, help=output)
     add("--force", action="store_true", default=False, help="replace an output or a checkpoint that exists already")
-    add("--size", type=_size, metavar="N|original", help="longer side in pixels, or the content's own (default: 512)")
-    add("--upscale", type=int, metavar=_one_of((1, *SCALES)), default=1, help="enlarge the finished picture")
+    add("--upscale", type=int, metavar=_one_of(1, *SCALES), default=1, help="enlarge the finished picture")
     add("--max-pixels", type=int, metavar="N", default=MAX_PIXELS, help="largest input (default: %(default)s)")
 
     add = parser.add_argument_group("style").add_argument
-    add("--preset", metavar=_one_of(PRESETS), help="settings to start from")
-    add("--alpha", "--content-weight", dest="content_weight", type=float, metavar="W", help="(default: 1)")
-    add("--beta", "--style-weight", dest="style_weight", type=float, metavar="W", help="(default: 20)")
-    add("--gamma", "--tv-weight", dest="tv_weight", type=float, metavar="W", help="smoothness (default: 10)")
-    add("--content-layers", type=_layers, metavar="LAYER[=W],...", help="(default: relu4_2)")
-    add("--style-layers", type=_layers, metavar="LAYER[=W],...", help="(default: relu1_1 to relu5_1, all alike)")
-    add("--style-loss", metavar=_one_of(STYLE_LOSSES), help="what of the style is compared (default: gram)")
-    add(
-        "--unitless", action=argparse.BooleanOptionalAction,
-        help="losses without a unit; --no-unitless for the sums of the 2016 paper",
-    )  # fmt: skip
-    add("--style-blend", type=_numbers, metavar="W,...", help="weight of each style picture")
-    add("--style-scale", type=float, metavar="S", help="larger values, larger strokes (default: 1)")
-    add("--color", metavar=_one_of(COLORS), help="whose colours: the style's, or the content's in some way")
-    add("--color-strength", type=float, metavar="S", help="from 0 to 1 (default: 1)")
+    add("--preset", metavar=_one_of(*PRESETS), help="settings to start from; options override them")
+    _add_settings(add, "style")
 
-    add = parser.add_argument_group("optimization").add_argument
-    add("--iterations", type=int, metavar="N", help="over all sizes (default: 250)")
-    add("--levels", type=int, metavar="N", help="sizes of the pyramid (default: as many as are useful)")
-    add("--optimizer", metavar=_one_of(OPTIMIZERS), help="(default: LBFGS)")
-    add("--learning-rate", type=float, metavar="LR", help="(default: the optimizer's own)")
-    add("--init", metavar=_one_of((*INITS, "FILE")), help="picture to start from")
-    add("--seed", type=int, metavar="N", help="of the noise")
-
-    add = parser.add_argument_group("network").add_argument
-    add("--backbone", metavar=_one_of(BACKBONES))
-    add("--weights", metavar="FILE", help="weights for the backbone")
-    add("--pooling", metavar=_one_of(POOLINGS))
-    add("--padding", metavar=_one_of(PADDINGS))
+    for group in ("optimization", "network"):
+        _add_settings(parser.add_argument_group(group).add_argument, group)
 
     add = parser.add_argument_group("machine").add_argument
-    add("--device", metavar=_one_of(DEVICES))
-    add("--precision", metavar=_one_of(PRECISIONS))
-    add("--memory", type=_memory, metavar=_one_of((*MEMORY, "SIZE")), help="SIZE as in 2GB or 500MB")
-    add("--compile", action="store_true", help="use torch.compile")
-    add("--estimate", action="store_true", default=False, help="say what memory and time it will take, and stop")
+    _add_settings(add, "machine")
+    add("--estimate", action="store_true", default=False, help="report the memory and time needed, and stop")
 
-    add = parser.add_argument_group("on the way").add_argument
+    add = parser.add_argument_group("progress").add_argument
     add("--checkpoint", metavar="FILE", default=None, help="save the state here")
     add("--checkpoint-every", type=float, default=30, metavar="SECONDS", help="(default: %(default)s)")
-    add("--resume", action="store_true", default=False, help="go on from the checkpoint if there is one")
+    add("--resume", action="store_true", default=False, help="continue from the checkpoint if there is one")
     add("--quiet", action="store_true", default=False, help="no progress bar")
     return parser
 
 
-def _one_of(choices):
+def _add_settings(add, group):
+    """An option for each setting of a group; ``add`` is the ``add_argument`` to use."""
+    for name, field in FIELDS.items():
+        if field.metadata["group"] == group:
+            flags = [*filter(None, [LETTERS.get(name)]), f"--{name.replace('_', '-')}"]
+            add(*flags, dest=name, help=_help(name), **_values(field))
+
+
+def _values(field):
+    """What argparse has to know of the values that a setting takes."""
+    if isinstance(field.default, bool):
+        return {"action": argparse.BooleanOptionalAction}
+    words, form, none = (field.metadata[key] for key in ("choices", "form", "none"))
+    return {"type": _reader(field.metadata["parse"]), "metavar": _one_of(*words, *filter(None, [form, none]))}
+
+
+def _help(name):
+    """What a setting means and, unless that is said already, its default."""
+    metadata = FIELDS[name].metadata
+    text = metadata["help"].replace("%", "%%")
+    default = metadata["write"](getattr(Settings(), name))
+    return f"{text} (default: {default})" if default and "default" not in text else text
+
+
+def _reader(parse):
+    """``parse`` for argparse. An empty text is refused: it most likely comes from a shell variable that is not set."""
+
+    def read(text):
+        try:
+            value = parse(text)
+        except InputError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+        if not text:
+            raise argparse.ArgumentTypeError("expected a value, received an empty text")
+        return value
+
+    return read
+
+
+def _one_of(*choices):
     return "|".join(map(str, choices))
-
-
-def _size(text):
-    if text == "original":
-        return None
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number of pixels nor 'original'")
-    return int(text)
-
-
-def _layers(text):
-    """``relu1_1,relu2_1=0.5`` as ``{layer: weight}``."""
-    pairs = (item.partition("=") for item in text.split(","))
-    return {name.strip(): _number(weight) if equals else 1.0 for name, equals, weight in pairs}
-
-
-def _numbers(text):
-    return tuple(_number(number) for number in text.split(","))
-
-
-def _number(text):
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
-
-
-def _memory(text):
-    """A word, or bytes: ``"2GB"`` -> 2147483648."""
-    if text in MEMORY:
-        return text
-    size = re.fullmatch(r"(\d{0,15}\.?\d{1,15}) ?([KMGT]?)I?B?", text.upper())
-    if size is None or float(size[1]) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither {', '.join(MEMORY)} nor a size such as 2GB")
-    return math.ceil(float(size[1]) * 1024 ** " KMGT".index(size[2] or " "))

@@ -189,9 +189,21 @@ def test_studio(page, tmp_path):
     expect(page.locator("pre").filter(has_text="size=None")).to_be_visible()
     slide("size", "ArrowRight", "64")
 
+    # The other settings are read as text; one that cannot be read is an error in the panel.
+    page.get_by_text("More settings").click()
+    seed = control("seed").locator("input")
+    seed.fill("many")
+    seed.press("Enter")
+    status("seed: expected a whole number")
+    seed.fill("7")
+    seed.press("Enter")
+    expect(page.locator("pre").filter(has_text="seed=7")).to_be_visible()
+
     # Nothing is wider than the window, nothing is stretched or clipped.
     for width in (1500, 800):
         page.set_viewport_size({"width": width, "height": 1400})
+        control("compile").scroll_into_view_if_needed()
+        page.screenshot(path=pictures / f"studio_more_{width}.png")
         start.scroll_into_view_if_needed()
         painting.scroll_into_view_if_needed()
         page.screenshot(path=pictures / f"studio_{width}.png")

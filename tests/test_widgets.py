@@ -16,13 +16,15 @@ import torch
 from conftest import make_net, make_picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from matplotlib.colors import TABLEAU_COLORS
+from PIL import Image, ImageColor
 
 import nstlib
 from nstlib import Backbone, InputError
 from nstlib.transfer.optimizers import OPTIMIZERS
 from nstlib.transfer.settings import Settings, make_settings
 from nstlib.widgets import Studio
+from nstlib.widgets.drawing import plot_losses
 
 LONG = 100_000  # iterations that no test waits for
 CONTENT, STYLE = make_picture(48, 64, 1), make_picture(48, 64, 2)
@@ -161,8 +163,13 @@ options_given = st.fixed_dictionaries(
         "init": st.sampled_from(["content", "noise", "somewhere.png"]),
         "color": st.sampled_from(["style", "luminance"]),
         "backbone": st.sampled_from(["auto", "vgg16"]),
-        "levels": st.integers(1, 5),
-        "seed": st.integers(0, 99),
+        "content_layers": st.dictionaries(st.sampled_from(["relu3_1", "conv4_2"]), st.floats(1e-6, 1e6), min_size=1),
+        "levels": st.none() | st.integers(1, 5),
+        "seed": st.integers(-99, 99),
+        "device": st.sampled_from(["cpu", "cuda:1"]),
+        "memory": st.sampled_from(["full"]) | st.integers(1, 10**12),
+        "weights": st.none() | st.just("vgg.pth"),
+        "style_blend": st.none() | st.tuples(st.floats(1e-6, 1e6)),
     },
 )
 
@@ -233,7 +240,7 @@ def test_code_is_what_the_panel_paints(studio):
     studio.controls["color"].value = "luminance"
     studio.content.sample.value = "astronaut"
     assert studio.code in html.unescape(shown(studio))
-    assert "nstlib.samples.content('astronaut'), style, size=64, style_weight=12.0" in studio.code
+    assert "nstlib.stylize('sample:astronaut', style, size=64, style_weight=12.0" in studio.code
     told = eval(studio.code, {"nstlib": nstlib, "style": STYLE})
     studio.start()
     assert studio.wait(60)
@@ -277,6 +284,54 @@ def test_sliders_steer_the_running_transfer(make_studio):
     assert studio.wait(60)
     assert "stopped after" in studio.status
     assert studio.message == ""
+
+
+def test_layers_of_the_content_may_be_weighed_anew_but_not_exchanged_while_it_runs(make_studio):
+    studio = make_studio(iterations=LONG, backbone=NET, content_layers=["relu3_1", "relu4_1"])
+    studio.start()
+    until(lambda: "iteration" in studio.status)
+
+    def some_iterations_later():
+        seen = studio.transfer.iteration
+        until(lambda: studio.transfer.iteration > seen + 3)
+        return studio.transfer.settings.content_layers
+
+    studio.controls["content_layers"].value = "relu3_1=2,relu4_1=0"
+    assert some_iterations_later() == {"relu3_1": 2, "relu4_1": 0}
+    studio.controls["content_layers"].value = "relu2_1"
+    assert some_iterations_later() == {"relu3_1": 2, "relu4_1": 0}
+    assert studio.message == ""
+    studio.stop()
+    assert studio.wait(60)
+    studio.start()
+    until(lambda: studio.transfer is not None and studio.transfer.iteration > 3)
+    assert some_iterations_later() == {"relu2_1": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("levels", "many", "levels: expected a whole number of at least 1 or auto, received 'many'"),
+        ("levels", "0", "levels must be a whole number of at least 1, received 0"),
+        ("content_layers", "relu4_2=", "content_layers: expected layers"),
+        ("style_blend", "3;1", "style_blend: expected a weight for each picture"),
+        ("seed", "9" * 5000, "seed: expected a whole number"),
+        ("seed", "9" * 4000, "seed must be a whole number"),
+    ],
+)
+def test_a_text_that_makes_no_sense_is_an_error_in_the_panel(studio, name, text, message):
+    before, code = studio.controls[name].value, studio.code
+    studio.controls[name].value = text
+    assert message in studio.message
+    assert html.escape(message) in shown(studio)
+    studio.start()
+    assert message in studio.message
+    assert not painting_threads()
+    with pytest.raises(InputError, match=name):
+        _ = studio.settings
+    studio.controls[name].value = before
+    assert studio.message == ""
+    assert studio.code == code
 
 
 def test_contradicting_controls_are_not_painted(make_studio):
@@ -412,6 +467,17 @@ def test_close_lets_go_of_everything():
     assert panel() is None
 
 
+@pytest.mark.parametrize("count", [0, 1, 4, 5])
+def test_every_loss_has_a_curve(count):
+    names = ("content", "style", "tv", "depth", "total")[:count]
+    history = [(i, {name: 10**place / i for place, name in enumerate(names)}) for i in (1, 2, 3)]
+    plot = np.asarray(Image.open(io.BytesIO(plot_losses(history if count else []))).convert("RGB")).reshape(-1, 3)
+    drawn = [(plot == np.array(ImageColor.getrgb(colour))).all(1).sum() for colour in list(TABLEAU_COLORS.values())[:6]]
+    assert [index for index, pixels in enumerate(drawn) if pixels > 50] == list(range(count))
+    if count == 5:
+        assert drawn[4] > 1.2 * max(drawn[:4])  # the total is the thickest
+
+
 # Choosing pictures
 
 
@@ -465,7 +531,7 @@ def test_fields_act_every_time(studio, tmp_path):
     studio.content.sample.value = "rocket"
     assert studio.content.source == "rocket"
     assert studio.content.path.value == ""
-    assert "nstlib.samples.content('rocket')" in studio.code
+    assert "'sample:rocket'" in studio.code
 
 
 def test_what_has_been_taken_is_said(studio, tmp_path):
@@ -474,9 +540,13 @@ def test_what_has_been_taken_is_said(studio, tmp_path):
     assert studio.message == ""
     assert "<b>.png" not in shown(studio)  # names are escaped
     assert "&lt;b&gt;.png" in shown(studio.content)
-    studio.content.choose("coffee")
-    assert studio.content.sample.value == "coffee"
-    assert "coffee" in shown(studio.content)
+    for source in ("coffee", "sample:astronaut"):
+        studio.content.choose(source)
+        name = source.removeprefix("sample:")
+        assert studio.content.sample.value == name
+        assert f">{name}<" in shown(studio.content)
+    studio.content.choose("swirls")  # a sample, but of a style: as content, a file that does not exist
+    assert "no such file" in studio.message
 
 
 @pytest.mark.parametrize("source", [3, ["a.png", "b.png"], "http://127.0.0.1:1/a b.png", "http://[", "a\0b.png", b""])

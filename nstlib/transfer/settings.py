@@ -1,20 +1,15 @@
-"""Every choice a transfer depends on: one field each, with its default, its limits and what it means."""
+"""Every setting of a transfer, declared once, and the presets to start from."""
 
 import dataclasses
-import math
-import numbers
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import numpy as np
-
-from ..checks import number, whole
 from ..color import COLORS
 from ..errors import InputError, check_choice
-from ..features.backbone import BACKBONES, PADDINGS, POOLINGS, STYLE_LAYERS, Backbone
+from ..features.backbone import BACKBONES, PADDINGS, POOLINGS, STYLE_LAYERS
 from ..losses import STYLE_LOSSES
 from ..pictures.sources import local_path
+from . import fields
 from .canvas import CANVASES
 from .optimizers import OPTIMIZERS
 
@@ -22,167 +17,134 @@ INITS = ("content", "noise", "style")
 DEVICES = ("auto", "cuda", "mps", "cpu")
 PRECISIONS = ("auto", "float32", "float16", "bfloat16", "float64")
 MEMORY = ("auto", "full", "tiled")
-#: What stands in saved settings for a picture or a network that was given as an object.
-GIVEN = "given"
-
-
-def _number(default, least, most=math.inf, *, integer=False, optional=False, live=False, help):
-    kind = whole if integer else number
-
-    def check(name, value):
-        return None if optional and value is None else kind(name, value, least, most)
-
-    return field(default=default, metadata={"check": check, "least": least, "most": most, "live": live, "help": help})
-
-
-def _choice(default, choices, *, live=False, help):
-    def check(name, value):
-        check_choice(name, value, choices)
-        return value
-
-    return field(default=default, metadata={"check": check, "choices": tuple(choices), "live": live, "help": help})
-
-
-def _switch(default, *, help):
-    def check(name, value):
-        if not isinstance(value, (bool, np.bool_)):
-            raise InputError(f"{name} must be True or False, received {value!r}")
-        return bool(value)
-
-    return field(default=default, metadata={"check": check, "live": False, "help": help})
-
-
-def _other(default, check, *, live=False, help):
-    """A field with a check of its own, ``check(name, value) -> value``; ``default`` may be a function."""
-    kind = "default_factory" if callable(default) else "default"
-    return field(**{kind: default}, metadata={"check": check, "live": live, "help": help})
-
-
-def _check_layers(name, value):
-    names = [value] if isinstance(value, str) else value
-    layers = dict(names) if isinstance(names, Mapping) else None
-    if isinstance(names, Sequence) and all(isinstance(layer, str) for layer in names):
-        layers = dict.fromkeys(names, 1.0)
-    if not layers or not all(isinstance(layer, str) for layer in layers):
-        raise InputError(f"{name} must be layer names or {{layer: weight}}, at least one, received {value!r}")
-    layers = {layer: number(f"{name}[{layer!r}]", weight, 0) for layer, weight in layers.items()}
-    if not sum(layers.values()):
-        raise InputError(f"{name} needs a weight above 0, received {layers}")
-    return layers
-
-
-def _check_blend(name, value):
-    if value is None:
-        return None
-    if isinstance(value, (str, bytes)) or not isinstance(value, (Sequence, np.ndarray)) or not len(value):
-        raise InputError(f"{name} must be a weight for each style picture, received {value!r}")
-    weights = tuple(number(name, weight, 0) for weight in value)
-    if not sum(weights):
-        raise InputError(f"{name} needs a weight above 0, received {weights}")
-    return weights
-
-
-def _check_init(name, value):
-    if value is None or isinstance(value, (bool, numbers.Number)):
-        raise InputError(f"{name} must be one of {', '.join(INITS)} or a picture, received {value!r}")
-    if isinstance(value, str) and value == GIVEN:
-        raise InputError(f"these settings were saved with a picture given in code as {name}; pass it again")
-    return value
-
-
-def _check_backbone(name, value):
-    if isinstance(value, str):
-        if value == GIVEN:
-            raise InputError("these settings were saved with a network given in code; pass it again as backbone=")
-        check_choice(name, value, BACKBONES)
-    elif not isinstance(value, Backbone):
-        raise TypeError(f"backbone must be a name or a Backbone, received {type(value).__name__}")
-    return value
-
-
-def _check_file(name, value):
-    if value is not None and not isinstance(value, (str, os.PathLike)):
-        raise InputError(f"{name} must be the path of a file or None, received {value!r}")
-    return value
-
-
-def _check_device(name, value):
-    check_choice(name, str(value).partition(":")[0], DEVICES)
-    return str(value)
-
-
-def _check_memory(name, value):
-    if isinstance(value, str):
-        check_choice(name, value, MEMORY)
-        return value
-    return whole(f"{name}, if not one of {', '.join(MEMORY)},", value)
-
-
-def _check_text(name, value):
-    if value is not None and not isinstance(value, str):
-        raise InputError(f"{name} must be a text or None, received {value!r}")
-    return value
 
 
 @dataclass
 class Settings:
     """The settings of a transfer. ``StyleTransfer`` and ``stylize`` take each of them as a keyword.
 
-    Every assignment is checked. While a transfer runs, the fields whose metadata say ``live`` may be changed:
+    Every assignment is checked. While a transfer runs, only the fields whose metadata say ``live`` may be changed:
     ``content_weight`` (alpha), ``style_weight`` (beta), ``tv_weight`` (gamma), ``learning_rate``, ``optimizer`` and
-    the values in ``content_layers`` and ``style_layers``; the others are refused.
+    the values in ``content_layers`` and ``style_layers``.
 
-    The metadata of a field hold ``help`` (what it means), ``check`` (``check(name, value)`` gives the value in its
-    own type or raises), ``live``, and ``choices`` or ``least`` and ``most`` where it has them.
+    :mod:`nstlib.transfer.fields` describes the metadata; the command line, the studio, checkpoints and
+    ``docs/settings.md`` are made from them.
 
     Raises:
         InputError: a value that makes no sense, on construction and on every assignment.
     """
 
-    size: int | None = _number(
-        512, 1, integer=True, optional=True, help="longer side of the result in pixels; None for the content's own size"
+    size: int | None = fields.whole(
+        512, 1, none="original", group="pictures", help="longer side of the result in pixels, or the content's own size"
     )
-    content_weight: float = _number(1.0, 0, live=True, help="alpha, weight of the content loss")
-    style_weight: float = _number(20.0, 0, live=True, help="beta, weight of the style loss")
-    tv_weight: float = _number(10.0, 0, live=True, help="gamma, weight of the total variation")
-    content_layers: dict = _other(
-        lambda: {"relu4_2": 1.0}, _check_layers, live=True,
-        help="layers of the content loss: names or {layer: weight}; weights are relative to their sum",
-    )  # fmt: skip
-    style_layers: dict = _other(
-        lambda: dict.fromkeys(STYLE_LAYERS, 1.0), _check_layers, live=True, help="layers of the style loss, likewise"
+    content_weight: float = fields.number(1.0, 0, live=True, group="style", help="alpha, weight of the content loss")
+    style_weight: float = fields.number(20.0, 0, live=True, group="style", help="beta, weight of the style loss")
+    tv_weight: float = fields.number(
+        10.0, 0, live=True, group="style", help="gamma, weight of the total variation, which makes the picture smoother"
     )
-    style_loss: str = _choice("gram", STYLE_LOSSES, help="distance of feature statistics")
-    unitless: bool = _switch(True, help="losses relative to their targets; False for the sums of the 2016 paper")
-    optimizer: str = _choice(
-        "LBFGS", OPTIMIZERS, live=True, help="LBFGS has the lowest loss in the same time, Adam needs the least memory"
+    content_layers: dict = fields.layers(
+        {"relu4_2": 1.0}, live=True, group="style", help="layers of the content loss; weights are relative to their sum"
     )
-    learning_rate: float | None = _number(None, 1e-12, optional=True, live=True, help="None for the optimizer's own")
-    iterations: int = _number(250, 1, integer=True, help="over all sizes; the coarse ones get more of them")
-    levels: int | None = _number(
-        None, 1, integer=True, optional=True,
-        help="sizes of the pyramid, each twice the last; None for as many as keep 256 pixels, 1 for no pyramid",
-    )  # fmt: skip
-    init: object = _other("content", _check_init, help="content, noise, style, or a picture to start from")
-    canvas: str = _choice("pixels", CANVASES, help="what is optimised: the pixels of the picture")
-    backbone: object = _other("auto", _check_backbone, help="name of the network, or a Backbone")
-    weights: str | None = _other(None, _check_file, help="file of the network's weights")
-    network: str | None = _other(
-        None, _check_text, help="fingerprint of the network that painted a saved picture; another one warns"
+    style_layers: dict = fields.layers(
+        dict.fromkeys(STYLE_LAYERS, 1.0), live=True, group="style", help="layers of the style loss, likewise"
     )
-    pooling: str = _choice("max", POOLINGS, help="of the network: as it was trained, or as Gatys et al. prefer")
-    padding: str = _choice("replicate", PADDINGS, help="of the convolutions; zeros leave a frame")
-    color: str = _choice("style", COLORS, help="whose colours: the style's, or the content's in some way")
-    color_strength: float = _number(1.0, 0, 1, help="from 0, the style's colours after all, to 1")
-    style_scale: float = _number(
-        1.0, 1e-12, help="size of the style relative to the result: larger values, larger strokes"
+    style_loss: str = fields.choice(
+        "gram", STYLE_LOSSES, group="style", help="how the statistics of features are compared"
     )
-    style_blend: tuple | None = _other(None, _check_blend, help="weight of each style picture; None for equal ones")
-    seed: int = _number(0, -(2**63), 2**63 - 1, integer=True, help="of the noise; every number is one fixed noise")
-    device: str = _other("auto", _check_device, help="auto takes the fastest there is")
-    precision: str = _choice("auto", PRECISIONS, help="of the network; auto is float16 on CUDA, else float32")
-    memory: object = _other("auto", _check_memory, help="auto (what fits in the free memory), full, tiled, or bytes")
-    compile: bool = _switch(False, help="run the network through torch.compile")
+    unitless: bool = fields.switch(
+        True, group="style", help="losses relative to their targets, instead of the sums of Gatys et al. 2016"
+    )
+    optimizer: str = fields.choice(
+        "LBFGS",
+        OPTIMIZERS,
+        live=True,
+        group="optimization",
+        help="LBFGS reaches the lowest loss in a given time, Adam needs less memory",
+    )
+    learning_rate: float | None = fields.number(
+        None,
+        1e-12,
+        none="default",
+        live=True,
+        group="optimization",
+        help="step size, by default the optimizer's own",
+    )
+    iterations: int = fields.whole(
+        250, 1, group="optimization", help="total over all sizes of the pyramid; the coarser ones get more"
+    )
+    levels: int | None = fields.whole(
+        None,
+        1,
+        none="auto",
+        group="optimization",
+        help="sizes of the pyramid, each twice the one before; by default, as many as start from 256 pixels",
+    )
+    init: object = fields.picture(
+        "content", INITS, free=True, group="optimization", help="what the optimization starts from"
+    )
+    canvas: str = fields.choice(
+        "pixels", CANVASES, group="optimization", help="what is optimised: the pixels of the picture"
+    )
+    backbone: object = fields.backbone(
+        "auto",
+        BACKBONES,
+        free=True,
+        group="network",
+        help="network whose features are compared; auto is vgg19 if its weights are on this machine, else compact",
+    )
+    weights: str | None = fields.file(
+        None,
+        none="",
+        free=True,
+        group="network",
+        help="weights of the network, by default found on this machine or downloaded",
+    )
+    network: str | None = fields.text(
+        None,
+        none="",
+        free=True,
+        group="network",
+        help="fingerprint of the network that a saved picture was made with; a different network gives a warning",
+    )
+    pooling: str = fields.choice(
+        "max", POOLINGS, group="network", help="max as the network was trained, average as Gatys et al. prefer"
+    )
+    padding: str = fields.choice(
+        "replicate", PADDINGS, group="network", help="padding of the convolutions; zeros leave a frame in the picture"
+    )
+    color: str = fields.choice(
+        "style", COLORS, group="style", help="the style's colours, or the content's by one of several methods"
+    )
+    color_strength: float = fields.number(
+        1.0, 0, 1, group="style", help="from 0, the style's colours, to 1, the content's; only where color is not style"
+    )
+    style_scale: float = fields.number(
+        1.0, 1e-12, group="style", help="size of the style relative to the result: larger values, larger strokes"
+    )
+    style_blend: tuple | None = fields.blend(
+        None, none="equal", group="style", help="relative weights of several style pictures"
+    )
+    seed: int = fields.whole(
+        0, -(2**63), 2**63 - 1, group="optimization", help="seed of the noise that the optimization may start from"
+    )
+    device: str = fields.device(
+        "auto", DEVICES, free=True, group="machine", help="auto is the fastest device available"
+    )
+    precision: str = fields.choice(
+        "auto",
+        PRECISIONS,
+        free=True,
+        group="machine",
+        help="number format of the network; auto is float16 on CUDA and float32 elsewhere",
+    )
+    memory: object = fields.memory(
+        "auto",
+        MEMORY,
+        free=True,
+        group="machine",
+        help="auto is the fastest way that fits the free memory, a size one that fits so many bytes",
+    )
+    compile: bool = fields.switch(False, free=True, group="machine", help="run the network through torch.compile")
 
     def __setattr__(self, name, value):
         check_choice("setting", name, FIELDS)
@@ -200,41 +162,44 @@ class Settings:
         self.check()
 
     def check(self):
-        """Raise :class:`InputError` for what no assignment shows: layers edited in place, fields at odds."""
+        """Raise :class:`InputError` for what assignments cannot see: layers edited in place, contradicting fields."""
         for name in ("content_layers", "style_layers"):
-            _check_layers(name, getattr(self, name))
+            FIELDS[name].metadata["check"](name, getattr(self, name))
         if not self.unitless and self.style_loss != "gram":
-            raise InputError("unitless=False knows the paper's style_loss='gram' alone")
+            raise InputError(f"unitless=False is for style_loss='gram', received {self.style_loss!r}")
 
     def fix(self):
-        """From now on only live settings may be changed."""
+        """Refuse changes to all but the live settings from now on."""
         object.__setattr__(self, "_fixed", True)
 
     @property
     def layer_weights(self):
-        """The weights of the layers, content's and style's, to tell whether they changed."""
+        """The weights of the layers, to be compared with those of another time."""
         return (*self.content_layers.items(), *self.style_layers.items())
 
     @property
     def fixed(self):
-        """What the result depends on and no resumed run may change, to compare."""
-        # Where and how it is computed may change; so may what a running transfer lets change.
-        free = {*LIVE, "device", "precision", "memory", "compile", "backbone", "weights", "network", "init"}
-        init = self.init if isinstance(self.init, str) and self.init in INITS else GIVEN
-        values = [(name, getattr(self, name)) for name in FIELDS if name not in free]
+        """What the result depends on and a resumed run must share, to be compared."""
+        values = [(n, getattr(self, n)) for n, f in FIELDS.items() if not (f.metadata["live"] or f.metadata["free"])]
+        init = self.init if isinstance(self.init, str) and self.init in INITS else fields.GIVEN
         return [*values, tuple(self.content_layers), tuple(self.style_layers), init]
 
     def as_dict(self):
-        """JSON-able copy for a saved picture. Files go by their names, objects by the word ``"given"``."""
+        """A copy for the metadata of a saved picture, of what JSON can hold and without the names of local folders."""
         values = {name: getattr(self, name) for name in FIELDS}
-        for name in ("init", "backbone", "weights"):
-            if isinstance(values[name], (str, os.PathLike)):
-                path = local_path(values[name])
-                whole_text = GIVEN if str(values[name]).lower().startswith("data:") else values[name]
-                values[name] = whole_text if path is None else os.path.basename(path)
-            elif values[name] is not None:
-                values[name] = GIVEN
-        return values
+        return values | {name: _publishable(values[name]) for name in ("init", "backbone", "weights")}
+
+
+def _publishable(value):
+    """A text as it is, but a file without its folders; the word ``"given"`` for what is no text or holds a picture."""
+    if value is None:
+        return None
+    if not isinstance(value, (str, os.PathLike)):
+        return fields.GIVEN
+    path = local_path(value)
+    if path is not None:
+        return os.path.basename(path)
+    return fields.GIVEN if value.lower().startswith("data:") else value
 
 
 #: The fields of :class:`Settings` by name, and the names of those that may change while a transfer runs.

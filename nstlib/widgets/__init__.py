@@ -1,4 +1,4 @@
-"""A panel of core ipywidgets (7.7, as on Colab, and 8) in which a picture is painted while its sliders are moved."""
+"""A panel of ipywidgets (7.7, as on Colab, or 8) for running a transfer and changing its settings as it runs."""
 
 from .studio import Studio
 

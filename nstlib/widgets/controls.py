@@ -1,69 +1,97 @@
 """Settings as widgets, read back exactly, and written as code.
 
-The sliders step through round numbers, among which stands the value given, however fine, large or small it is.
+Every setting that can be written as text has a control, made from the metadata of its field. Sliders step through round
+numbers; a value given that is not among them is added.
 """
 
 import dataclasses
 
 import ipywidgets as widgets
 
-from ..color import COLORS
-from ..features.backbone import BACKBONES
-from ..losses import STYLE_LOSSES
-from ..transfer.optimizers import OPTIMIZERS
-from ..transfer.settings import INITS, Settings, make_settings
+from ..errors import InputError
+from ..transfer.fields import expected
+from ..transfer.settings import FIELDS, LIVE, Settings, make_settings
 from .drawing import labelled
 
-#: Settings that take effect at once while a picture is painted; the others, at the next start.
-LIVE = ("content_weight", "style_weight", "tv_weight", "optimizer", "learning_rate", "style_layers")
-#: What stands for None among the values of a slider, which cannot have None itself.
-NONE = {"size": "original", "learning_rate": "default"}
 
-# The numbers beside these sliders look as if one could type there; what is typed would be shown, but not painted.
+def round_numbers(least, most):
+    """Floats from ``10**least`` to ``10**most``, fourteen to a power of ten."""
+    digits = (1, 1.2, 1.5, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9)
+    return (*(float(f"{digit}e{power}") for power in range(least, most) for digit in digits), 10.0**most)
+
+
+def hundredths(first, end):
+    """Every fifth of the hundredths from ``first`` to before ``end``."""
+    return tuple(i / 100 for i in range(first, end, 5))
+
+
+#: The main controls in their order, with their labels; all other settings are under "More settings".
+MAIN = {
+    "content_weight": "content α",
+    "style_weight": "style β",
+    "tv_weight": "smooth γ",
+    "optimizer": "optimizer",
+    "learning_rate": "learning rate",
+    "size": "size",
+    "iterations": "iterations",
+    "style_scale": "style scale",
+    "style_loss": "style loss",
+    "color": "color",
+    "color_strength": "keep colour",
+    "backbone": "backbone",
+    "init": "init",
+}
+#: The values that sliders offer.
+OFFERED = {
+    "content_weight": (0, *round_numbers(-2, 4)),
+    "style_weight": (0, *round_numbers(-2, 4)),
+    "tv_weight": (0, *round_numbers(-2, 4)),
+    "learning_rate": (None, *round_numbers(-5, 1)),
+    "size": (None, *range(64, 1024, 64), *range(1024, 4097, 128)),
+    "iterations": range(1, 1001),
+    "style_scale": hundredths(25, 305),
+    "color_strength": hundredths(0, 105),
+}
+OFFERED_FOR_LAYERS = hundredths(0, 205)
+
+# The readouts of these sliders look editable, but a number typed there would be shown without being used.
 CSS = "<style>.nstlib-slider .widget-readout { pointer-events: none }</style>"
 
 
 def make_controls(given):
     """The widgets of :class:`~nstlib.Settings`: a dict by the name of the setting or of the style layer.
 
-    Each ``value`` is the setting's, but for the words in :data:`NONE`. A picture given as ``init`` has no widget.
+    The ``value`` of each is the setting's, or a text that stands for it. An object given in code, such as a picture as
+    ``init``, has no widget; the style layers have one each.
     """
-    from_zero = (0, *round_numbers(-2, 4))
-    controls = {
-        "content_weight": _slider("content α", given.content_weight, from_zero),
-        "style_weight": _slider("style β", given.style_weight, from_zero),
-        "tv_weight": _slider("smooth γ", given.tv_weight, from_zero),
-        "optimizer": _choice("optimizer", given.optimizer, OPTIMIZERS),
-        "learning_rate": _slider("learning rate", given.learning_rate, (NONE["learning_rate"], *round_numbers(-5, 1))),
-        "size": _slider("size", given.size, (NONE["size"], *range(64, 1024, 64), *range(1024, 4097, 128))),
-        "iterations": widgets.IntSlider(
-            given.iterations, min=1, max=max(1000, given.iterations), **labelled("iterations")
-        ),
-        "style_scale": _slider("style scale", given.style_scale, hundredths(25, 305)),
-        "style_loss": _choice("style loss", given.style_loss, STYLE_LOSSES),
-        "color": _choice("color", given.color, COLORS),
-        "color_strength": _slider("keep colour", given.color_strength, hundredths(0, 105)),
-        "backbone": _choice("backbone", given.backbone, BACKBONES),
-    }  # fmt: skip
-    if isinstance(given.init, str) and given.init in INITS:
-        controls["init"] = _choice("init", given.init, INITS)
-    layers = {layer: _slider(layer, weight, hundredths(0, 205)) for layer, weight in given.style_layers.items()}
-    # An explicit rate suits the optimizer it was chosen for.
-    controls["optimizer"].observe(lambda _: setattr(controls["learning_rate"], "value", NONE["learning_rate"]), "value")
-    return {**controls, **layers}
+    controls = {}
+    for name in (*MAIN, *(name for name in FIELDS if name not in MAIN and name != "style_layers")):
+        value = getattr(given, name)
+        if FIELDS[name].metadata["write"](value) is not None:
+            controls[name] = _control(name, value)
+    # A learning rate suits only the optimizer that it was chosen for.
+    word = FIELDS["learning_rate"].metadata["none"]
+    controls["optimizer"].observe(lambda _: setattr(controls["learning_rate"], "value", word), "value")
+    for layer, weight in given.style_layers.items():
+        controls[layer] = _slider(weight, OFFERED_FOR_LAYERS, labelled(layer))
+    return controls
 
 
 def arrange(controls, layers):
-    """A column of the widgets: those that act at once, the weights of the style ``layers``, and the others."""
-    live = [control for name, control in controls.items() if name in LIVE]
-    of_layers = [controls[layer] for layer in layers]
-    others = [control for name, control in controls.items() if name not in LIVE and name not in layers]
-    accordion = widgets.Accordion([widgets.VBox(of_layers)], selected_index=None)
-    accordion.set_title(0, "Weight of each style layer")
-    at_once = widgets.HTML(f"{CSS}<b>At once, also while it paints</b>")
-    next_start = widgets.HTML("<b>From the next start</b>")
+    """A column of the widgets: live settings, weights of the style ``layers``, other main settings, all the rest."""
+    live = [controls[name] for name in MAIN if name in controls and name in LIVE]
+    others = [controls[name] for name in MAIN if name in controls and name not in LIVE]
+    more = [control for name, control in controls.items() if name not in MAIN and name not in layers]
     return widgets.VBox(
-        [at_once, *live, accordion, next_start, *others], layout=widgets.Layout(width="auto", max_width="100%")
+        [
+            widgets.HTML(f"{CSS}<b>At once, also while it paints</b>"),
+            *live,
+            _closed("Weight of each style layer", [controls[layer] for layer in layers]),
+            widgets.HTML("<b>From the next start</b>"),
+            *others,
+            _closed("More settings", more),
+        ],
+        layout=widgets.Layout(width="auto", max_width="100%"),
     )
 
 
@@ -71,12 +99,20 @@ def read_controls(controls, given):
     """The :class:`~nstlib.Settings` that the widgets show; what has no widget is as in ``given``.
 
     Raises:
-        InputError: they contradict each other.
+        InputError: a text that cannot be read, or controls that contradict each other.
     """
-    values = {name: control.value for name, control in controls.items() if name not in given.style_layers}
-    values.update({name: None for name, word in NONE.items() if values[name] == word})
+    values = {name: _read(name, control.value) for name, control in controls.items() if name in FIELDS}
     layers = {layer: controls[layer].value for layer in given.style_layers}
     return make_settings(**{**as_keywords(given), **values, "style_layers": layers})
+
+
+def live_settings(settings, start):
+    """``{name: value}`` of the live settings. Other layers than those at the ``start`` wait for the next one."""
+    values = {name: getattr(settings, name) for name in LIVE}
+    for name in ("content_layers", "style_layers"):
+        if set(values[name]) != set(getattr(start, name)):
+            del values[name]
+    return values
 
 
 def as_keywords(settings):
@@ -95,26 +131,45 @@ def as_code(settings):
     ]
 
 
-def round_numbers(least, most):
-    """Floats from ``10**least`` to ``10**most``, fourteen to a power of ten."""
-    digits = (1, 1.2, 1.5, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9)
-    return (*(float(f"{digit}e{power}") for power in range(least, most) for digit in digits), 10.0**most)
+def _control(name, value):
+    metadata, label = FIELDS[name].metadata, labelled(MAIN.get(name, name.replace("_", " ")))
+    if name in OFFERED:
+        return _slider(value, OFFERED[name], label, metadata["none"])
+    if metadata["choices"]:
+        options = [*metadata["choices"], *([] if value in metadata["choices"] else [value])]
+        return widgets.Dropdown(
+            options=[(metadata["write"](option), option) for option in options], value=value, **label
+        )
+    if isinstance(value, bool):
+        return widgets.Checkbox(value, **label)
+    text = metadata["write"](value)
+    return widgets.Text(text, placeholder=expected(metadata), continuous_update=False, **label)
 
 
-def hundredths(first, end):
-    """Every fifth of the hundredths from ``first`` to before ``end``."""
-    return tuple(i / 100 for i in range(first, end, 5))
-
-
-def _slider(text, given, offered):
-    """A slider over ``offered``: numbers, and perhaps a word for None as its leftmost choice; and the number given."""
-    words = [value for value in offered if isinstance(value, str)]
-    numbers = sorted({value for value in (*offered, given) if value is not None and value not in words})
-    options = [(f"{value:g}" if isinstance(value, float) else str(value), value) for value in [*words, *numbers]]
-    slider = widgets.SelectionSlider(options=options, value=words[0] if given is None else given, **labelled(text))
+def _slider(value, offered, label, none=None):
+    """A slider over the values ``offered`` and the one given. It cannot have None itself, so that is ``none`` there."""
+    if isinstance(offered, range):
+        return widgets.IntSlider(value, min=offered[0], max=max(offered[-1], value), **label)
+    numbers = sorted({number for number in (*offered, value) if number is not None})
+    options = [(f"{number:g}" if isinstance(number, float) else str(number), number) for number in numbers]
+    if None in offered:
+        options.insert(0, (none, none))
+    slider = widgets.SelectionSlider(options=options, value=none if value is None else value, **label)
     slider.add_class("nstlib-slider")
     return slider
 
 
-def _choice(text, given, names):
-    return widgets.Dropdown(options=list(names), value=given, **labelled(text))
+def _closed(title, children):
+    accordion = widgets.Accordion([widgets.VBox(children)], selected_index=None)
+    accordion.set_title(0, title)
+    return accordion
+
+
+def _read(name, value):
+    """The setting that the ``value`` of its control stands for, not checked yet."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return FIELDS[name].metadata["parse"](value)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None

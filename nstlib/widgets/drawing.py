@@ -1,6 +1,7 @@
-"""How things look in the panel: labels, errors, pictures, loss curves, and the view of a painting at work."""
+"""How the panel looks: labels, errors, the preview, the loss curves, and the view that shows a run's progress."""
 
 import functools
+import html
 import io
 import time
 
@@ -21,21 +22,21 @@ class View(widgets.VBox):
     Attributes:
         picture: the :class:`ipywidgets.Image` with the preview, a JPEG.
         progress: the :class:`ipywidgets.FloatProgress`, from 0 to 1.
-        status: the :class:`ipywidgets.HTML` with the line of text.
+        status: the :class:`ipywidgets.HTML` with the status line.
     """
 
     def __init__(self):
-        whole_width = {"width": "100%", "height": "auto"}
+        full_width = {"width": "100%", "height": "auto"}
         self.progress = widgets.FloatProgress(0, min=0, max=1, layout=widgets.Layout(width="100%"))
         self.status = widgets.HTML("ready")
-        self.picture = widgets.Image(format="jpeg", value=EMPTY, layout=widgets.Layout(**whole_width))
+        self.picture = widgets.Image(format="jpeg", value=EMPTY, layout=widgets.Layout(**full_width))
         self.picture.add_class("nstlib-picture")
-        self._curves = widgets.Image(format="png", layout=widgets.Layout(**whole_width))
+        self._curves = widgets.Image(format="png", layout=widgets.Layout(**full_width))
         self.clear()
         super().__init__([self.progress, self.status, self.picture, self._curves])
 
     def clear(self):
-        """Forget the losses of the painting before; its picture stays until there is another."""
+        """Discard the losses of the previous painting; its picture stays until there is a new one."""
         self._history, self._next_plot = [], 0.0
         self.progress.value = 0
         self._curves.value = _empty_plot()
@@ -50,7 +51,7 @@ class View(widgets.VBox):
         now = time.monotonic()
         if snapshot.state != "painting" or now > self._next_plot:
             self._curves.value = plot_losses(self._history)
-            # Plotting is slow; nine tenths of the time are for other things.
+            # Plotting is slow; it gets at most a tenth of the time.
             self._next_plot = time.monotonic() + max(1, 9 * (time.monotonic() - now))
 
 
@@ -66,7 +67,7 @@ def describe(snapshot):
 
 
 def explain(error):
-    """What to tell the user about an exception, whatever it is."""
+    """The message for the user about any exception."""
     if is_out_of_memory(error):
         return f"out of memory: choose a smaller size, or the optimizer Adam ({type(error).__name__})"
     if isinstance(error, (InputError, Diverged)):
@@ -74,9 +75,16 @@ def explain(error):
     return f"{type(error).__name__}: {error}"
 
 
+def code_box(code):
+    """HTML that shows lines of code, to be selected with one click."""
+    box = "user-select:all;white-space:pre-wrap;word-break:break-word;line-height:1.4;margin:0;padding:.5em"
+    box += ";background:rgba(128,128,128,.12)"
+    return f'<b>The same in code</b> (one click selects it)<pre style="{box}">{html.escape(code)}</pre>'
+
+
 def labelled(text):
-    """Keywords that give a control its description and the width of all."""
-    return {"description": text, "style": {"description_width": "6.5em"}, "layout": widgets.Layout(width="21.5em")}
+    """Keywords that give a control its label and the width common to all controls."""
+    return {"description": text, "style": {"description_width": "7.5em"}, "layout": widgets.Layout(width="22.5em")}
 
 
 def jpeg(picture, longest=PREVIEW):
@@ -94,23 +102,25 @@ EMPTY = jpeg(Image.new("RGB", (4, 3), (235, 235, 235)))
 
 
 def plot_losses(history):
-    """PNG bytes of the loss curves.
+    """PNG bytes of the loss curves, one for each name in the losses.
 
     Args:
         history: list of ``(iteration, losses)``, with the losses of :class:`~nstlib.transfer.Step`.
     """
-    # Without pyplot, whose global state is no place for a thread.
+    # Not pyplot: its global state is not safe in threads.
     figure = Figure(figsize=(6.4, 2.4), dpi=100, layout="constrained")
     axes = figure.subplots()
-    iterations = [iteration for iteration, _ in history]
-    for name, label in (("total", "total"), ("style", "style"), ("content", "content"), ("image", "smooth")):
-        axes.plot(iterations, [losses[name] for _, losses in history], label=label, lw=2 if name == "total" else 1.2)
+    if history:
+        iterations, losses = zip(*history, strict=True)
+        for name in losses[0]:
+            width = 2 if name == "total" else 1.2
+            axes.plot(iterations, [loss[name] for loss in losses], label=name, linewidth=width)
+        figure.legend(loc="outside upper center", fontsize="small", ncols=6, frameon=False)
     axes.set(xlabel="iteration", ylabel="loss", yscale="log" if history else "linear")
     axes.grid(alpha=0.3)
-    figure.legend(loc="outside upper center", fontsize="small", ncols=4, frameon=False)
     buffer = io.BytesIO()
     FigureCanvasAgg(figure).print_png(buffer)
     return buffer.getvalue()
 
 
-_empty_plot = functools.cache(lambda: plot_losses([]))  # a tenth of a second for each studio
+_empty_plot = functools.cache(lambda: plot_losses([]))  # drawing it takes a tenth of a second

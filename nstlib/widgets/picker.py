@@ -12,28 +12,27 @@ from .drawing import EMPTY, explain, jpeg, labelled
 
 
 class Picker(widgets.VBox):
-    """Chooses a picture and shows it small.
+    """Chooses a picture and shows a thumbnail of it.
 
-    The fields only take; what has been taken is said beside the title. A path is read when it is entered, as often
-    as it is entered; a picture that cannot be read takes the place of the one before, as an error.
+    The fields are only for input; what was chosen is named beside the title. A path is read each time it is entered.
+    If a picture cannot be read, its error replaces the picture chosen before.
 
     Args:
         title: ``"Content"`` or ``"Style"``.
-        samples: names of the samples.
-        make_sample: function of :mod:`nstlib.samples` that makes one of them.
+        samples: names of the samples on offer.
         first: picture to begin with, as for :meth:`choose`.
-        changed: called without arguments whenever something was chosen.
+        changed: called without arguments after each choice but the first.
 
     Attributes:
         source: what was chosen.
-        error: why it cannot be used, a text; None if it can.
-        code: the expression that names it in Python.
+        error: why it cannot be used, as text; None if it can.
+        code: the Python expression for it.
         sample, path, upload: the widgets.
     """
 
-    def __init__(self, title, samples, make_sample, first, changed):
-        self._title, self._samples, self._make_sample = title, samples, make_sample
-        self._changed = lambda: None  # nobody is told of the first picture
+    def __init__(self, title, samples, first, changed):
+        self._title, self._samples = title, samples
+        self._changed = lambda: None
         options = [("choose a sample ...", ""), *((name, name) for name in samples)]
         self.sample = widgets.Dropdown(options=options, **labelled("sample"))
         self.path = widgets.Text(placeholder="URL or path, then Enter", continuous_update=False, **labelled("file"))
@@ -67,34 +66,36 @@ class Picker(widgets.VBox):
         """Load and show a picture.
 
         Args:
-            source: name of a sample, or whatever :func:`~nstlib.images.load_image` takes.
-            name: what to call it, if ``source`` are the bytes of a file.
+            source: name of a sample on offer, or whatever :func:`~nstlib.images.load_image` takes.
+            name: file name to show, if ``source`` is the content of a file.
         """
-        sample = isinstance(source, str) and source in self._samples
+        sample = source.removeprefix("sample:") if isinstance(source, str) else ""
+        sample = sample if sample in self._samples else ""
         self.source, self.error, self._picture = source, None, None
         if sample:
-            self.code, self._name = f"nstlib.samples.{self._make_sample.__name__}({source!r})", source
+            source = f"sample:{sample}"
+            self.code, self._name = repr(source), sample
         elif name or isinstance(source, (str, os.PathLike)):
             self.code, self._name = repr(name or str(source)), os.path.basename(name or str(source))
         else:
             self.code, self._name = self._title.lower(), "given in code"
         try:
-            image, alpha = load_image_and_alpha(self._make_sample(source) if sample else source)
+            image, alpha = load_image_and_alpha(source)
             self._picture = (image if alpha is None else torch.cat([image, alpha], 1))[0].permute(1, 2, 0).numpy()
             self._small.value = jpeg(to_pil(image, alpha), 256)
-        except Exception as error:  # left to the widget's callback, it would vanish
+        except Exception as error:  # an exception in a widget's callback would be lost
             self.error = f"{self._title}: {f'{name}: ' if name else ''}{explain(error)}"
             self._small.value = EMPTY
-        # The fields are free again: the same choice once more is a choice.
+        # The fields are cleared, so that the same choice can be made again.
         self.path.value = ""
-        self._sampled = source if sample and not self.error else ""
+        self._sampled = "" if self.error else sample
         self.sample.value = self._sampled
         colour = "#c62828" if self.error else "inherit"
         self._taken.value = f'<b>{self._title}</b> <span style="color:{colour}">{html.escape(self._name)}</span>'
         self._changed()
 
     def _sample_chosen(self, change):
-        if change["new"] not in ("", self._sampled):  # the field also changes to tell what was chosen in code
+        if change["new"] not in ("", self._sampled):  # it also changes to show a sample that was chosen in code
             self.choose(change["new"])
 
     def _path_entered(self, change):
@@ -111,7 +112,7 @@ class Picker(widgets.VBox):
         self._renew_upload()
 
     def _renew_upload(self):
-        """A fresh button: the one used would store the uploaded bytes in the notebook."""
+        """Replace the button: a used one would store the uploaded bytes in the notebook."""
         used = self._upload_place.children
         self.upload = widgets.FileUpload(accept="image/*", multiple=False, description="Upload")
         self.upload.observe(self._uploaded, "value")

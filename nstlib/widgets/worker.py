@@ -1,4 +1,4 @@
-"""A transfer in a thread of its own, which publishes finished pictures."""
+"""A transfer running in its own thread, which publishes snapshots of the picture."""
 
 import contextlib
 import threading
@@ -11,23 +11,23 @@ from ..images import to_pil
 from .drawing import explain
 
 INTERVAL = 0.12  # seconds between two published pictures, at least
-# Two transfers at once would have to share one machine's memory.
+# Only one transfer runs at a time: two would compete for the machine's memory.
 _TURN = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A finished picture and where it stands; nothing in it changes any more.
+    """A picture and the state of its run at one moment; it never changes.
 
     Attributes:
         image: float32 in [0, 1], shape (1, 3, H, W), on the CPU.
         transparency: (1, 1, H, W) or None.
         settings: JSON-able dict of the settings.
         state: ``"painting"``, ``"paused"``, ``"stopped"``, ``"done"`` or ``"failed"``.
-        iteration, iterations: done, and in all.
-        share: of the work that is done, from 0 to 1.
+        iteration, iterations: how many were made, and how many there are.
+        share: share of the work done, from 0 to 1.
         losses: those of the last iteration; see :class:`~nstlib.transfer.Step`.
-        seconds: painted so far, pauses apart.
+        seconds: time spent so far, without pauses.
     """
 
     image: torch.Tensor
@@ -47,14 +47,14 @@ class Snapshot:
 
 
 class Painting:
-    """One run of a transfer, begun when it is made. At most one paints at a time; others wait for their turn.
+    """One run of a transfer, which starts at once. At most one is at work at a time; others wait for their turn.
 
     Args:
         make: returns the :class:`~nstlib.transfer.StyleTransfer`; called in the thread.
         begin: called when its turn has come.
-        live: returns ``{name: value}`` of the settings to take over before each iteration.
-        show: called with each :class:`Snapshot`, now and then, at a pause and at the end.
-        end: called with what went wrong, a text, or None, once the painting is over.
+        live: returns ``{name: value}`` of the settings to apply before each iteration.
+        show: called with a :class:`Snapshot` now and then, at each pause and at the end.
+        end: called at the end with what went wrong, as text, or None.
 
     Attributes:
         transfer: the transfer; None before it is made and after :meth:`release`.
@@ -70,36 +70,36 @@ class Painting:
 
     @property
     def paused(self):
-        """Whether it holds, or will after this iteration."""
+        """Whether it is paused, or will be after this iteration."""
         return not self._go.is_set()
 
     @property
     def at_work(self):
-        """Whether it goes on, or would without a pause: neither over nor asked to stop."""
+        """Whether it is running, paused or waiting for its turn: neither finished nor asked to stop."""
         return not self._stop.is_set()
 
     def pause(self):
-        """Hold after this iteration."""
+        """Pause after this iteration."""
         if not self._stop.is_set():
             self._go.clear()
 
     def resume(self):
-        """Go on after a pause."""
+        """Continue after a pause."""
         self._go.set()
 
     def stop(self):
-        """Ask to end after this iteration."""
+        """Ask it to end after this iteration."""
         self._stop.set()
         self._go.set()
 
     def release(self):
-        """Ask to end, and to let go of the transfer and its memory."""
+        """Ask it to end, and to release the transfer and its memory."""
         self._released = True
         self.stop()
         self.transfer = None
 
     def wait(self, timeout=None):
-        """Wait for the end, at most ``timeout`` seconds; returns whether it has come."""
+        """Wait for the end, at most ``timeout`` seconds; returns whether it has ended."""
         if self._thread is not threading.current_thread():
             self._thread.join(timeout)
         return not self._thread.is_alive()
@@ -114,7 +114,7 @@ class Painting:
                     finally:
                         _TURN.release()
                     break
-        except Exception as error:  # whatever it is, it belongs in front of the user, not in a lost thread's log
+        except Exception as error:  # of whatever kind, the user has to see it; a thread's log is lost
             problem = explain(error)
         finally:
             self._stop.set()
@@ -138,12 +138,12 @@ class Painting:
                 now, paused = time.monotonic(), self.paused
                 if now >= next_look or paused:
                     self._publish(transfer, step, "paused" if paused else "painting", clock)
-                    # Large pictures take long to show: three quarters of the time are for painting.
+                    # Large pictures take long to show; that may cost a quarter of the time at most.
                     next_look = time.monotonic() + max(INTERVAL, 3 * (time.monotonic() - now))
                 if paused:
                     clock.rest(self._until_resumed)
         except Exception:
-            with contextlib.suppress(Exception):  # without memory for the last picture, the one before is kept
+            with contextlib.suppress(Exception):  # if there is no memory for it, the picture shown before stays
                 self._publish(transfer, step, "failed", clock)
             raise
         self._publish(transfer, step, "done" if transfer.work_done == transfer.work else "stopped", clock)
@@ -157,15 +157,21 @@ class Painting:
             return
         self._show(
             Snapshot(
-                image=transfer.image.cpu(), transparency=transfer.transparency, settings=transfer.as_dict(),
-                state=state, iteration=step.iteration, iterations=len(transfer),
-                share=transfer.work_done / transfer.work, losses=step.losses, seconds=clock.seconds(),
+                image=transfer.image.cpu(),
+                transparency=transfer.transparency,
+                settings=transfer.as_dict(),
+                state=state,
+                iteration=step.iteration,
+                iterations=len(transfer),
+                share=transfer.work_done / transfer.work,
+                losses=step.losses,
+                seconds=clock.seconds(),
             )
-        )  # fmt: skip
+        )
 
 
 class _Clock:
-    """Seconds since it was made, rests apart."""
+    """Seconds since it was made, without the rests."""
 
     def __init__(self):
         self._began = time.monotonic()
