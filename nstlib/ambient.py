@@ -1,4 +1,4 @@
-"""Torch as the library needs it, whatever the caller has set for the rest of the program."""
+"""Torch's modes, random numbers and devices as the library needs them, whatever the caller has set."""
 
 import contextlib
 
@@ -9,10 +9,10 @@ from .errors import InputError
 
 @contextlib.contextmanager
 def plain_torch():
-    """Ordinary float32 tensors on the CPU with gradients recorded, whatever modes and defaults the caller has set.
+    """Context in which new tensors are float32 on the CPU and gradients are recorded, whatever the caller has set.
 
-    The default type is the process's: other threads that count on another one see float32 for as long.
-    Generators must not hold it across a ``yield``: the caller's code would run in it.
+    The default dtype is global: other threads see float32 too while the context lasts. A generator must not hold it
+    across a ``yield``, or the caller's code would run in it.
 
     Example:
         >>> with torch.inference_mode(), plain_torch():
@@ -37,7 +37,7 @@ def plain_torch():
 
 @contextlib.contextmanager
 def own_random(seed=0):
-    """Torch's random numbers on the CPU begin with ``seed`` and end with the context; the caller's then go on.
+    """Context in which torch's CPU random numbers start from ``seed``; afterwards, the caller's continue.
 
     Example:
         >>> with own_random(1):
@@ -47,13 +47,13 @@ def own_random(seed=0):
         True
     """
     with torch.random.fork_rng(devices=[]):
-        # Not torch.manual_seed, which seeds every GPU besides, for good.
+        # torch.manual_seed would also seed every GPU, for good.
         torch.default_generator.manual_seed(seed)
         yield
 
 
 def ordinary(tensor):
-    """``tensor``, or a copy of it if it was made in inference mode: such a one takes part in no gradient."""
+    """``tensor``, or a copy of it if it was made in inference mode, whose tensors autograd cannot use."""
     return tensor.clone() if tensor.is_inference() else tensor
 
 
@@ -61,7 +61,7 @@ def usable_device(name):
     """``torch.device`` of this name.
 
     Raises:
-        InputError: there is none on this machine.
+        InputError: this machine has no such device.
     """
     try:
         return torch.empty(0, device=name).device
@@ -70,10 +70,10 @@ def usable_device(name):
 
 
 def choose_device(name):
-    """``torch.device`` of this name; for ``"auto"`` the fastest there is.
+    """``torch.device`` of this name; for ``"auto"`` the fastest available.
 
     Raises:
-        InputError: the machine has no such device.
+        InputError: this machine has no such device.
     """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":

@@ -1,4 +1,4 @@
-"""State on disk: nested Python values with tensors in them, written whole or not at all."""
+"""State files: nested Python values with tensors in them, written completely or not at all."""
 
 from pathlib import Path
 
@@ -11,12 +11,12 @@ from .files import check_destination, written_whole
 def write_state(state, path):
     """Write nested dicts, lists and tuples of tensors, numbers, strings and None.
 
-    The file is written beside ``path`` and then put in its place: what was there is lost only to a whole new one.
-    Tensors go to disk one after the other, as at 4K a second copy of them would be gigabytes.
+    The file is written beside ``path`` and then replaces it: an earlier state is lost only to a complete new one.
+    Tensors go to disk one after the other, as a second copy of them would take gigabytes at 4K.
 
     Raises:
-        InputError: a place where no file can be written.
-        OSError: the disk is full, or fails; what was there before is still there.
+        InputError: no file can be written there.
+        OSError: the disk is full or fails; the earlier state is kept.
 
     Example:
         >>> import tempfile
@@ -28,7 +28,7 @@ def write_state(state, path):
     with written_whole(check_destination(path)) as part:
         try:
             torch.save(state, part)
-        except RuntimeError as error:  # what torch makes of a write that failed
+        except RuntimeError as error:  # which is what torch raises when a write fails
             raise OSError(f"cannot write {path}: {error}") from error
 
 
@@ -36,9 +36,9 @@ def read_state(path):
     """What :func:`write_state` wrote, on the CPU. No code in the file is run.
 
     Raises:
-        InputError: no such file, or another one.
+        InputError: no such file, or not a checkpoint.
     """
     try:
         return torch.load(Path(path).expanduser(), map_location="cpu", weights_only=True)
-    except Exception as error:  # of whatever kind the file provokes
+    except Exception as error:  # other files can provoke any
         raise InputError(f"{path} is not a checkpoint: {error}") from None

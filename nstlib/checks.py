@@ -1,4 +1,4 @@
-"""Numbers that a caller gives, looked at before any work begins."""
+"""Checks of numbers that callers give, before any work begins."""
 
 import math
 import numbers
@@ -9,10 +9,10 @@ from .errors import InputError
 
 
 def number(what, value, least=-math.inf, most=math.inf):
-    """``value`` as a float, finite and from ``least`` to ``most``; NumPy's numbers count.
+    """``value`` as a float, finite and from ``least`` to ``most``; NumPy's numbers are accepted.
 
     Raises:
-        InputError: it is not.
+        InputError: anything else.
     """
     if not _is_number(value) or not least <= value <= most:
         raise InputError(f"{what} must be a number{_limits(least, most)}, received {value!r}")
@@ -20,7 +20,7 @@ def number(what, value, least=-math.inf, most=math.inf):
 
 
 def whole(what, value, least=1, most=math.inf):
-    """``value`` as an int; whole floats such as 2.0 and NumPy's numbers count.
+    """``value`` as an int; whole floats such as 2.0 and NumPy's numbers are accepted.
 
     Raises:
         InputError: not a whole number from ``least`` to ``most``.
@@ -47,7 +47,7 @@ def share(what, value):
 
 
 def _is_number(value):
-    """Whether it is one that a float can hold."""
+    """Whether ``value`` is a finite real number that fits a float; booleans are not."""
     if not isinstance(value, numbers.Real) or isinstance(value, (bool, np.bool_)):
         return False
     try:

@@ -1,7 +1,7 @@
-"""Whose colours a painting has: the style's, or in one of several ways the content's.
+"""The colours of the result: the style's or, by one of several methods, the content's.
 
-Before the transfer the style can be recoloured like the content, or both reduced to their luminance; after it the
-result can be given the content's histogram or chroma. :func:`prepare` and :class:`Finish` are those two moments.
+Before the transfer, the style can be recoloured like the content, or both reduced to their luminance; after it, the
+result can be given the content's histogram or chroma. :func:`prepare` does the former, :class:`Finish` the latter.
 
 Reference: Gatys, Bethge, Hertzmann, Shechtman, *Preserving Color in Neural Artistic Style Transfer*, 2016.
 """
@@ -17,17 +17,17 @@ from .errors import check_choice
 
 LINEAR_METHODS = ("cholesky", "pca", "symmetric")
 #: Values of ``color=``: the style's colours, or the content's by histogram matching of the style or of the result,
-#: by a linear map of the style's colours, or by painting in luminance alone.
+#: by a linear map of the style's colours, or by painting in luminance only.
 COLORS = ("style", "histogram", "histogram_after", *LINEAR_METHODS, "luminance")
 
 
 def match_histogram(image, target, *, weights=None, target_weights=None):
-    """Give every channel of ``image`` the distribution that it has in ``target``.
+    """Give each channel of ``image`` the distribution it has in ``target``.
 
     Args:
         image, target: RGB in [0, 1], shape (1, 3, H, W), of any two sizes.
-        weights, target_weights: transparency of each, (1, 1, H, W), or None: what is less than half opaque is left
-            as it is, and counts for nothing.
+        weights, target_weights: alpha of each, (1, 1, H, W), or None: pixels less than half opaque are ignored and
+            left unchanged.
 
     Returns:
         Tensor like ``image``. Computed by :func:`skimage.exposure.match_histograms`.
@@ -46,13 +46,13 @@ def linear_transfer(image, target, method="symmetric", *, weights=None, target_w
     """Map the colours of ``image`` linearly, so that their mean and covariance become those of ``target``.
 
     A map ``A`` with ``A S A^T = S*`` turns covariance ``S`` into ``S*``; the methods are three such maps. Directions
-    in which ``image`` does not vary (a grey or constant picture) have nothing to be stretched and stay flat.
+    in which ``image`` does not vary (a grey or constant picture) stay without variance.
 
     Args:
         image, target: RGB in [0, 1], shape (1, 3, H, W), of any two sizes.
-        method: ``"cholesky"`` (roots by Cholesky decomposition), ``"pca"`` (image analogies: principal axes of one
-            onto those of the other) or ``"symmetric"`` (the map that moves the colours least).
-        weights, target_weights: of the pixels of each, (1, 1, H, W), or None.
+        method: ``"cholesky"`` (Cholesky roots of the covariances), ``"pca"`` (their symmetric roots, as in *Image
+            Analogies*) or ``"symmetric"`` (the map that changes the colours least).
+        weights, target_weights: pixel weights of each, (1, 1, H, W), or None.
 
     Returns:
         Tensor like ``image``, not clipped to [0, 1]. Computed in float64.
@@ -86,11 +86,11 @@ def luminance(image):
 
 
 def match_luminance(image, target, *, weights=None, target_weights=None):
-    """Grey picture of ``image`` whose lightness has the mean and standard deviation of that of ``target``.
+    """``image`` in grey, with the mean and standard deviation of the lightness of ``target``.
 
     Args:
         image, target: RGB in [0, 1], shape (1, 3, H, W), of any two sizes.
-        weights, target_weights: of the pixels of each, (1, 1, H, W), or None.
+        weights, target_weights: pixel weights of each, (1, 1, H, W), or None.
     """
     lab, goal = spaces.rgb2lab(_to_array(image)), spaces.rgb2lab(_to_array(target))[..., :1]
     light = lab[..., :1]
@@ -108,15 +108,15 @@ def chroma(image):
 
 
 def with_chroma(image, source, strength=1.0):
-    """``image`` with the a* and b* of ``source``; its lightness stays.
+    """``image`` with the a* and b* of ``source`` and its own lightness.
 
     Args:
         image: RGB in [0, 1], shape (1, 3, H, W).
-        source: such a picture of the same size, or its :func:`chroma`.
+        source: a picture of the same size, likewise, or its :func:`chroma`.
         strength: 0 keeps the chroma of ``image``, 1 takes that of ``source``.
 
     Returns:
-        Tensor like ``image``; colours that RGB lacks at their lightness are paler.
+        Tensor like ``image``; colours outside the gamut of sRGB lose chroma.
     """
     lab = spaces.rgb2lab(_to_array(image))
     goal = chroma(source) if torch.is_tensor(source) else source
@@ -125,15 +125,15 @@ def with_chroma(image, source, strength=1.0):
 
 
 def prepare(content, styles, mode, strength=1.0, *, weights=None, style_weights=None):
-    """What to paint and in which styles, so that the result gets its colours as ``mode`` says.
+    """Recolour content and styles before the transfer, as ``mode`` requires.
 
     Args:
         content: RGB in [0, 1], shape (1, 3, H, W).
-        styles: list of such.
+        styles: list of pictures, likewise.
         mode: one of :data:`COLORS`.
-        strength: 0 is ``"style"``, 1 all of it.
-        weights, style_weights: transparency of the content, (1, 1, H, W), and of each style, or None. What cannot be
-            seen is no colour of a picture.
+        strength: from 0, the style's colours after all, to 1.
+        weights, style_weights: alpha of the content, (1, 1, H, W), and of each style, or None. Colours of invisible
+            pixels do not count.
 
     Returns:
         ``(content, styles)``.
@@ -156,14 +156,14 @@ def prepare(content, styles, mode, strength=1.0, *, weights=None, style_weights=
 
 
 class Finish:
-    """What is done to the colours of a painting afterwards; the content's share of it is computed once.
+    """Recolours the result after the transfer; what depends on the content alone is computed once.
 
     Args:
         content: the content in its own colours, RGB in [0, 1], shape (1, 3, H, W).
         mode, strength: as for :func:`prepare`.
-        weights: transparency of content and painting, (1, 1, H, W), or None.
+        weights: alpha of content and result, (1, 1, H, W), or None.
 
-    Called with a painting of the content's size, it gives it the colours that ``mode`` says.
+    Called with a picture of the content's size, it returns the recoloured picture.
     """
 
     def __init__(self, content, mode, strength=1.0, *, weights=None):
@@ -178,7 +178,7 @@ class Finish:
 
 
 def _in_gamut(lab):
-    """RGB of Lab colours. Those that RGB lacks lose chroma until they fit; hue and lightness stay.
+    """Lab to RGB. Colours outside the gamut lose chroma until they fit; hue and lightness are kept.
 
     Clipping RGB values would change all three.
     """
@@ -186,7 +186,7 @@ def _in_gamut(lab):
     outside = ((rgb < 0) | (rgb > 1)).any(-1)
     if outside.any():
         colours = lab[outside]
-        low, high = np.zeros(len(colours)), np.ones(len(colours))  # share of the chroma: fits, does not
+        low, high = np.zeros(len(colours)), np.ones(len(colours))  # shares of the chroma that fit and do not fit
         for _ in range(8):
             share = (low + high) / 2
             found = _lab_to_rgb(colours * np.stack([np.ones_like(share), share, share], -1))
@@ -197,7 +197,7 @@ def _in_gamut(lab):
 
 
 def _lab_to_rgb(lab):
-    """As :func:`skimage.color.lab2rgb`, but colours that RGB lacks come out beyond [0, 1] instead of clipped."""
+    """As :func:`skimage.color.lab2rgb`, but colours outside the gamut lie outside [0, 1] instead of being clipped."""
     y = (lab[..., 0] + 16) / 116
     roots = np.stack([y + lab[..., 1] / 500, y, y - lab[..., 2] / 200], -1)
     xyz = np.where(roots > 6 / 29, roots**3, 3 * (6 / 29) ** 2 * (roots - 4 / 29))
@@ -220,7 +220,7 @@ def _moments(values, weights):
 
 
 def _power(matrix, exponent):
-    """Power of a symmetric matrix; directions without variance stay without."""
+    """Power of a covariance matrix; directions without variance stay without variance."""
     values, vectors = np.linalg.eigh(matrix)
     there = values > 1e-10 * max(values.max(), 1e-10)
     values = np.where(there, np.where(there, values, 1) ** exponent, 0)
@@ -228,12 +228,12 @@ def _power(matrix, exponent):
 
 
 def _cholesky(matrix):
-    """Lower triangular root; also of a singular matrix, by way of the QR decomposition of its symmetric root."""
+    """Lower-triangular root, of singular matrices too, by the QR decomposition of the symmetric root."""
     return np.linalg.qr(_power(matrix, 0.5)).R.T
 
 
 def _to_array(image):
-    """(H, W, 3), a copy, in single precision unless the picture is in double: colours need no more digits."""
+    """Copy as an array (H, W, 3), in single precision unless the picture is in double."""
     return image[0].permute(1, 2, 0).cpu().to(torch.promote_types(image.dtype, torch.float32)).numpy().copy()
 
 

@@ -1,18 +1,18 @@
-"""Errors that say what was expected, what was received and how to mend it."""
+"""Errors that say what was expected and what was received."""
 
 import difflib
 
 
 class InputError(ValueError):
-    """Input that cannot be used. The message names what was received and what is expected."""
+    """Raised for input that cannot be used; the message says what was expected and what was received."""
 
 
 class Diverged(RuntimeError):
-    """The loss became NaN or infinite. The picture is the last good one."""
+    """Raised when the loss becomes NaN or infinite; the transfer then holds the last finite picture."""
 
 
 def check_choice(what, value, choices):
-    """Raise :class:`InputError` that names the valid ``choices``, and the nearest, unless ``value`` is one of them."""
+    """Raise :class:`InputError` with the valid ``choices``, and the closest one, unless ``value`` is one of them."""
     choices = list(choices)
     if not isinstance(value, str) or value not in choices:
         near = difflib.get_close_matches(str(value), [c for c in choices if isinstance(c, str)], 1)

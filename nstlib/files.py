@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, to places that were looked at before the work began."""
+"""Files that are written completely or not at all, to destinations checked before the work begins."""
 
 import contextlib
 import os
@@ -9,18 +9,16 @@ from .errors import InputError
 
 
 def check_destination(path):
-    """The file that ``path`` stands for, found fit to be written; nothing is left behind.
-
-    ``~`` is expanded, and a link is followed, so that the file is written where the link points.
+    """Check that a file can be written to ``path``; nothing is left behind.
 
     Args:
         path: of a file that need not exist.
 
     Returns:
-        :class:`pathlib.Path`.
+        :class:`pathlib.Path`: ``~`` expanded, links followed.
 
     Raises:
-        InputError: a folder, a missing or read-only folder around it, or a name the file system does not take.
+        InputError: it is a folder, its own folder is missing or read-only, or the file system refuses the name.
     """
     given = path
     try:
@@ -32,7 +30,7 @@ def check_destination(path):
         if path.exists():
             with open(path, "rb+"):
                 pass
-        else:  # doing it is the only sure way to know about the name's length and the rights of the folder
+        else:  # only trying tells whether the name is too long or the folder read-only
             path.touch()
             path.unlink()
         part = _temporary(path)
@@ -40,14 +38,14 @@ def check_destination(path):
         part.unlink()
     except InputError:
         raise
-    except (OSError, ValueError, RuntimeError) as error:  # also null bytes, a home folder that is not known
+    except (OSError, ValueError, RuntimeError) as error:  # also null bytes, unknown home folder
         raise InputError(f"cannot write {shortened(given)}: {getattr(error, 'strerror', None) or error}") from None
     return path
 
 
 @contextlib.contextmanager
 def written_whole(path):
-    """A temporary file to write, which takes the place of ``path`` once it is complete and on the disk.
+    """A temporary file to write to, which replaces ``path`` once it is complete and on the disk.
 
     Args:
         path: as :func:`check_destination` gives it.
@@ -71,11 +69,11 @@ def written_whole(path):
 
 
 def shortened(text, longest=100):
-    """``text`` for an error message, without its middle where it is long."""
+    """``text`` for an error message, without its middle if it is long."""
     text = str(text)
     return text if len(text) <= longest else f"{text[: longest - 40]} … {text[-37:]}"
 
 
 def _temporary(path):
-    """A name beside ``path``, as only a move within a file system is atomic; short, whatever the name of the file."""
+    """A short name in the folder of ``path``, as only a move within a file system is atomic."""
     return path.with_name(f".{uuid.uuid4().hex[:12]}{path.suffix}")

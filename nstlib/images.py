@@ -1,4 +1,4 @@
-"""Pictures of any source -> tensors in [0, 1], and back to PIL images and files."""
+"""Pictures from any source -> tensors in [0, 1], and back to PIL images and files."""
 
 import io
 import os
@@ -17,30 +17,30 @@ from .pictures.encoding import LONGEST, SUFFIXES, encode, settings_of
 from .pictures.pixels import from_array
 from .pictures.sources import open_source
 
-#: Largest picture that is opened without being asked to, in pixels (about 10000 x 10000).
+#: Size in pixels above which pictures are refused by default (10000 x 10000).
 MAX_PIXELS = 100_000_000
 
 
 @torch.inference_mode(False)
 def load_image(source, *, background=(1.0, 1.0, 1.0), max_pixels=MAX_PIXELS):
-    """A picture as a tensor. Transparency is composited on ``background``.
+    """Load a picture as a tensor, transparency composited on ``background``.
 
     Args:
         source: path, address (``http:``, ``https:``, ``file:``, ``data:``, ``sample:chelsea``), bytes, open binary
-            file, PIL image (the frame at which it stands); array (H, W), (H, W, 3) or (H, W, 4), RGB order, as uint8,
+            file, PIL image (its current frame); array (H, W), (H, W, 3) or (H, W, 4), RGB order, as uint8,
             uint16 or floats in [0, 1]; or tensor (3, H, W) or (1, 3, H, W), floats in [0, 1] or uint8.
-            Files are turned upright (EXIF, TIFF) and converted to sRGB (ICC profiles, CMYK, a PNG's gamma). 16 bits
-            are kept of TIFF and of grey PNG; a PNG in colour is read with 8, and a profile other than sRGB is applied
-            with 8. HEIC needs the package ``pillow-heif``.
-        background: RGB in [0, 1] to put behind transparent pixels.
-        max_pixels: pictures with more pixels are refused before they are decoded; None for no limit.
+            Files are turned upright (EXIF, TIFF) and converted to sRGB (ICC profiles, CMYK, a PNG's gamma). TIFF and
+            grey PNG keep 16 bits; colour PNG is read with 8 bits, and a profile other than sRGB is applied in 8 bits.
+            HEIC needs the package ``pillow-heif``.
+        background: RGB in [0, 1] behind transparent pixels.
+        max_pixels: larger pictures are refused before they are decoded; None for no limit.
 
     Returns:
         Float32 tensor on the CPU, RGB in [0, 1], shape (1, 3, H, W).
 
     Raises:
-        InputError: what cannot be read or makes no sense; the message says why.
-        TypeError: an object of another kind.
+        InputError: a source that cannot be read; the message says why.
+        TypeError: an object of any other kind.
 
     Example:
         >>> load_image(np.zeros((20, 30, 3), dtype=np.uint8)).shape
@@ -56,10 +56,10 @@ def load_image(source, *, background=(1.0, 1.0, 1.0), max_pixels=MAX_PIXELS):
 
 @torch.inference_mode(False)
 def load_image_and_alpha(source, *, max_pixels=MAX_PIXELS):
-    """Colours and transparency apart: ``(image, alpha)``, alpha of shape (1, 1, H, W) or None for an opaque picture.
+    """Load colours and transparency: ``(image, alpha)``, alpha of shape (1, 1, H, W) or None for an opaque picture.
 
-    The colours are straight: those of a half-transparent pixel are what the file holds, composited on nothing.
-    Everything else is as for :func:`load_image`.
+    The colours are straight: neither multiplied by alpha nor composited on a background. Everything else is as for
+    :func:`load_image`.
     """
     if max_pixels is not None:
         max_pixels = whole("max_pixels", max_pixels)
@@ -85,7 +85,7 @@ def load_image_and_alpha(source, *, max_pixels=MAX_PIXELS):
 
 
 def composite(image, alpha, background=(1.0, 1.0, 1.0)):
-    """``image`` (N, 3, H, W), straight colours, over a plain ``background``; as it is where ``alpha`` is None."""
+    """Straight colours ``image`` (N, 3, H, W) over a plain ``background``; unchanged if ``alpha`` is None."""
     if alpha is None:
         return image
     behind = torch.tensor(background, dtype=image.dtype, device=image.device).view(1, 3, 1, 1)
@@ -99,7 +99,7 @@ def fit_size(height, width, longest):
 
 
 def resize_straight(image, alpha, size):
-    """:func:`resize` of straight colours and their transparency: hidden colours do not bleed into visible ones.
+    """:func:`resize` for straight colours with transparency: invisible colours do not bleed into visible ones.
 
     Args:
         image: RGB in [0, 1], shape (1, 3, H, W).
@@ -129,28 +129,27 @@ def resize(image, size):
 
 
 def to_pil(image, alpha=None):
-    """8-bit PIL picture of a tensor (1, 3, H, W) or (3, H, W); RGBA with ``alpha`` (1, 1, H, W).
+    """8-bit PIL image of a tensor (1, 3, H, W) or (3, H, W), clipped to [0, 1]; RGBA with ``alpha`` (1, 1, H, W).
 
     Raises:
-        InputError: a batch of several pictures, other channels, NaN, or an alpha of another size. What lies outside
-            [0, 1] is clipped.
+        InputError: a batch of several pictures, other channels, NaN, or an alpha of another size.
     """
     image = image.detach().clamp(0, 1)
     return Image.fromarray(_to_integers(*_with_alpha(load_image_and_alpha(image)[0], alpha), np.uint8))
 
 
 def save_image(image, path, *, alpha=None, settings=None):
-    """Write a picture with the settings that made it; the file appears whole or not at all.
+    """Write a picture and the settings it was made with; the file is written completely or not at all.
 
     Args:
         image: tensor (1, 3, H, W) in [0, 1], or whatever else :func:`load_image` takes.
-        path: ``.png``, ``.jpg``, ``.webp`` (8 bits) or ``.tif`` (16 bits). ``~`` is expanded, and a link followed.
+        path: ``.png``, ``.jpg``, ``.webp`` (8 bits) or ``.tif`` (16 bits). ``~`` is expanded, and links are followed.
         alpha: transparency (1, 1, H, W), in place of the picture's own. JPEG has none: there the picture is
             composited on white.
-        settings: dict; :func:`read_settings` gives it back. Values that JSON does not know are stored as text.
+        settings: dict that :func:`read_settings` returns; values without a JSON type are stored as text.
 
     Raises:
-        InputError: what :func:`check_output` refuses, no picture, or a disk that is full.
+        InputError: a path that :func:`check_output` refuses, an invalid picture, or a full disk.
     """
     image, own = load_image_and_alpha(image, max_pixels=None)
     image, alpha = _with_alpha(image, own if alpha is None else alpha)
@@ -167,17 +166,17 @@ def save_image(image, path, *, alpha=None, settings=None):
 
 
 def check_output(path, size=None):
-    """The file to write a picture to, or an error before any work is done.
+    """Check that a picture can be written to ``path``, before any work is done.
 
     Args:
         path: of a file that need not exist.
-        size: (height, width) of the picture, where it is known already.
+        size: (height, width) of the picture, if it is known already.
 
     Returns:
         :class:`pathlib.Path`: ``~`` expanded, links followed.
 
     Raises:
-        InputError: unknown suffix, a place that cannot be written to, or a size that the format cannot hold.
+        InputError: unknown suffix, a place that cannot be written to, or a size beyond the format's limit.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
@@ -197,7 +196,7 @@ def read_settings(path):
     Example: ``nstlib.stylize(content, style, **read_settings("painting.png"))`` paints it again.
 
     Raises:
-        InputError: no such file, or no picture.
+        InputError: no such file, or not a picture.
     """
     with open_source(Path(path)) as file, opened(file, shortened(path)) as picture:
         return settings_of(picture)
@@ -218,7 +217,7 @@ def _channels_last(tensor):
 
 
 def _contents(stream):
-    """All of an open file, wherever it was read to."""
+    """The whole content of an open file, whatever its position."""
     if hasattr(stream, "seekable") and stream.seekable():
         stream.seek(0)
     content = stream.read()
@@ -228,7 +227,7 @@ def _contents(stream):
 
 
 def _with_alpha(image, alpha):
-    """The same picture with this transparency, checked."""
+    """``(image, alpha)``, the latter checked."""
     if alpha is None:
         return image, None
     if not torch.is_tensor(alpha):

@@ -1,10 +1,13 @@
-"""Moments of feature maps: the only thing a style loss ever needs, and they add."""
+"""Moments of feature maps.
+
+Style losses depend on nothing else, and the moments of parts add up to those of the whole.
+"""
 
 from dataclasses import dataclass
 
 import torch
 
-#: Stands for the weight of a picture none of whose pixels counts.
+#: Least total weight to divide by, for pictures all of whose pixels have weight 0.
 _TINY = 1e-12
 
 
@@ -12,8 +15,8 @@ _TINY = 1e-12
 class Moments:
     """Zeroth, first and second moment of feature vectors ``f`` over the pixels of a picture.
 
-    Moments of two parts of a picture add up to the moments of the whole, which is what makes exact tiling,
-    several devices and blends of styles cheap. Pixel weights ``w`` (a mask) are carried along.
+    Moments of two parts of a picture add up to those of the whole, which makes exact tiling and blends of styles
+    cheap. Pixels may have weights ``w`` (a mask).
 
     Attributes:
         count: ``sum w``, shape (N, 1, 1).
@@ -57,7 +60,7 @@ class Moments:
 
     @property
     def mean(self):
-        """Mean feature vector, shape (N, C, 1); 0 where no pixel has a weight."""
+        """Mean feature vector, shape (N, C, 1); 0 if all weights are 0."""
         return self.sum / self.count.clamp_min(_TINY)
 
     @property
@@ -78,7 +81,7 @@ class Moments:
 
 
 def at_least_float32(x):
-    """``x``, in float32 if it is in half precision: sums over a picture overflow or lose all digits in that."""
+    """``x``, in float32 if it is in half precision, in which sums over a picture overflow or lose all digits."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 

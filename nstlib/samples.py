@@ -1,7 +1,6 @@
-"""A photograph and paintings to try things on, without any download.
+"""Sample photographs and paintings that need no download.
 
-The paintings are made here, stroke by stroke, from random numbers: short brush strokes that follow a field of
-flow lines, in the colours of a palette.
+The paintings are generated from random numbers: short brush strokes along a flow field, in the colours of a palette.
 """
 
 import numpy as np
@@ -19,10 +18,10 @@ STYLES = tuple(_PALETTES)
 
 
 def open(address):
-    """The sample of an address such as ``"sample:chelsea"``, of either kind, as a PIL image.
+    """The photograph or painting at an address such as ``"sample:chelsea"``, as a PIL image.
 
     Raises:
-        InputError: there is none of that name.
+        InputError: no sample of that name.
     """
     name = address.rpartition(":")[2].strip().lower()
     check_choice("sample", name, CONTENTS + STYLES)
@@ -47,7 +46,7 @@ def style(name="swirls", *, size=512, seed=0):
     Args:
         name: palette, ``"swirls"``, ``"embers"`` or ``"meadow"``.
         size: side in pixels.
-        seed: another seed, another painting.
+        seed: of the random numbers; each seed gives another painting.
     """
     check_choice("style sample", name, STYLES)
     random = np.random.default_rng(seed)

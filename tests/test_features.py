@@ -221,7 +221,7 @@ def test_partial_weights_are_enough_for_shallow_layers(tmp_path, vgg):
 def test_broken_weight_files(tmp_path, content, suffix):
     path = tmp_path / f"weights{suffix}"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"cannot read weights from .*: (incomplete or damaged|it is no safetensors)"):
+    with pytest.raises(InputError, match=r"cannot read weights from .*: (incomplete or damaged|it is neither)"):
         load_backbone("vgg19", weights=path)
 
 

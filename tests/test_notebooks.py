@@ -22,20 +22,54 @@ def test_is_clean(path):
     assert not any(line.startswith(("def ", "class ")) for cell in code for line in cell.source.splitlines())
 
 
-#: Replacements with which a notebook runs in half precision, the default of the machines it is made for. The second is
-#: cut after its first experiment, at the size from which the gradients of beta = 1000 leave the range of float16.
+#: Replacements that make a notebook a trial of seconds: text in its cells -> what the test runs instead.
+SHORT = {
+    "00_quickstart": {"SIZE = 512": "SIZE = 64", "ITERATIONS = 250": "ITERATIONS = 5", "size=384": "size=SIZE"},
+    "01_gatys_step_by_step": {"SIZE = 256": "SIZE = 64", "ITERATIONS = 150": "ITERATIONS = 4"},
+    "02_hyperparameters": {"SIZE = 224": "SIZE = 64", "ITERATIONS = 150": "ITERATIONS = 4"},
+    "03_color_preservation": {"SIZE = 320": "SIZE = 64", "ITERATIONS = 200": "ITERATIONS = 4"},
+    "04_high_resolution": {
+        "SIZE = 3840 if CUDA else 960": "SIZE = 192",
+        "TILE = 512 if CUDA else 320": "TILE = 96",
+        "ITERATIONS = 120": "ITERATIONS = 4",
+    },
+    "05_compact_network": {
+        "STEPS = 5000": "STEPS = 6",
+        "CROP = 128": "CROP = 32",
+        "BATCH = 8": "BATCH = 2",
+        "SIZE = 384": "SIZE = 64",
+        "ITERATIONS = 200": "ITERATIONS = 4",
+        "import ARCHITECTURES": "import STYLE_LAYERS, ARCHITECTURES",
+        # Its own teacher, as VGG-19 would have to be downloaded.
+        "Teacher.vgg19()": 'Teacher((load_backbone("compact"), STYLE_LAYERS, {}))',
+    },
+    "06_super_resolution": {"STEPS = 1000": "STEPS = 4", "CROP = 40": "CROP = 16"},
+}
+#: Further ones that run a notebook in half precision, the default of the machines it is made for. The second is cut
+#: after its first experiment, at the size from which the gradients of beta = 1000 leave the range of float16.
 HALF = {
     "00_quickstart": {'backbone="compact"': 'backbone="compact", precision="float16"'},
     "02_hyperparameters": {
         '"backbone": BACKBONE': '"backbone": BACKBONE, "precision": "float16"',
-        "64 if FAST": "96 if FAST",
+        "SIZE = 64": "SIZE = 96",
         "## Smoothness": None,
     },
 }
 
 
+def replaced(notebook, replacements):
+    """The notebook with these texts replaced, each of which it must have; None cuts it there."""
+    for old, new in replacements.items():
+        found = [number for number, cell in enumerate(notebook.cells) if old in cell.source]
+        assert found, f"{old!r} is not in the notebook"
+        if new is None:
+            del notebook.cells[found[0] :]
+        for cell in notebook.cells:
+            cell.source = cell.source.replace(old, new or "")
+    return notebook
+
+
 def execute(notebook, folder, monkeypatch):
-    monkeypatch.setenv("NSTLIB_FAST", "1")
     monkeypatch.setenv("MPLBACKEND", "agg")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
     nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}}).execute()
@@ -44,18 +78,11 @@ def execute(notebook, folder, monkeypatch):
 @pytest.mark.filterwarnings("ignore")  # of the kernel's own libraries
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs(path, tmp_path, monkeypatch):
-    execute(nbformat.read(path, as_version=4), tmp_path, monkeypatch)
+    execute(replaced(nbformat.read(path, as_version=4), SHORT[path.stem]), tmp_path, monkeypatch)
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", HALF)
 def test_runs_in_half_precision(name, tmp_path, monkeypatch):
     notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
-    for old, new in HALF[name].items():
-        found = [number for number, cell in enumerate(notebook.cells) if old in cell.source]
-        assert found, f"{old!r} is no longer in the notebook"
-        if new is None:
-            del notebook.cells[found[0] :]
-        for cell in notebook.cells:
-            cell.source = cell.source.replace(old, new or "")
-    execute(notebook, tmp_path, monkeypatch)
+    execute(replaced(replaced(notebook, SHORT[name]), HALF[name]), tmp_path, monkeypatch)

@@ -1,16 +1,17 @@
-"""The README's snippets run."""
+"""The README's snippets run, and the links in the documentation lead somewhere."""
 
 import re
 import shlex
-from pathlib import Path
 
 import pytest
-from conftest import make_picture
+from conftest import ROOT, make_picture
 from PIL import Image
 
 from nstlib.arguments import make_parser
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+NOTEBOOKS = {path.name for path in (ROOT / "notebooks").glob("*.ipynb")}
 
 
 @pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
@@ -32,5 +33,12 @@ def test_command_lines_parse():
 
 
 def test_table_of_notebooks_is_complete():
-    notebooks = {path.name for path in (Path(__file__).parents[1] / "notebooks").glob("*.ipynb")}
-    assert set(re.findall(r"\(notebooks/(.*?)\)", README)) == notebooks
+    assert set(re.findall(r"\(notebooks/(.*?)\)", README)) == NOTEBOOKS
+    assert set(re.findall(r"\(https://colab.*/notebooks/(.*?)\)", README)) == NOTEBOOKS
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page):
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
+    missing = {link for link in links if not (page.parent / link).exists()}
+    assert missing <= {"docs/settings.md"}  # generated

@@ -133,7 +133,7 @@ def test_answers_that_are_none(serve, answer):
         ("http://127.0.0.1:port/p.png", "could not download .*port"),
         ("http:", "could not download http:"),
         ("http://127.0.0.1:9/a\nb", "could not download"),
-        ("s3://bucket/p.png", "addresses with s3: cannot be read; download the file first"),
+        ("s3://bucket/p.png", "s3 addresses are not supported; download the file first"),
         (Path("https://example.org/p.png"), "an address must be a plain string, not a Path"),
         ("x" * 5000, r"^cannot open x{60} … x{37}: File name too long$"),
         ("none.png", "no such file: none.png"),

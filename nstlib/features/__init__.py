@@ -1,4 +1,4 @@
-"""The network that pictures are looked at with: its layers, its weights, and exact sums over tiles of its maps."""
+"""The feature network: its layers, its weights, and exact sums over its feature maps, tile by tile."""
 
 from .backbone import ARCHITECTURES, BACKBONES, PADDINGS, POOLINGS, STYLE_LAYERS, Backbone
 from .pretrained import load_backbone, metadata

@@ -27,24 +27,23 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Backbone(nn.Module):
-    """The convolutional part of a VGG network, built only as deep as it is needed: float32, on the CPU, random weights.
+    """The convolutional part of a VGG network down to the deepest layer needed: float32, on the CPU, random weights.
 
-    Layers carry the names of the literature: ``convB_I`` is the I-th convolution of block B,
+    Layers are named as in the literature: ``convB_I`` is the I-th convolution of block B,
     ``reluB_I`` its rectification and ``poolB`` the 2x2 pooling that closes block B.
 
     Args:
         widths: output channels of every convolution, one tuple per block.
         deepest: name of the last layer to build.
         pooling: ``"max"`` as VGG was trained, or ``"average"`` as Gatys et al. prefer.
-        border: how the first convolution sees past the picture's border. The paper has ``"zeros"``, which leave
-            a frame in optimised pictures; ``"replicate"`` does not.
-        padding: the same for all other convolutions.
+        border: padding of the first convolution. The paper uses ``"zeros"``, which leave a frame in optimised
+            pictures; ``"replicate"`` does not.
+        padding: padding of all other convolutions.
 
     Raises:
-        InputError: unknown layer, pooling or padding (a ``ValueError``).
+        InputError: unknown layer, pooling or padding.
 
-    References:
-        Simonyan & Zisserman, *Very Deep Convolutional Networks*, ICLR 2015.
+    Reference: Simonyan & Zisserman, *Very Deep Convolutional Networks*, ICLR 2015.
 
     Example:
         >>> net = Backbone(((8, 8), (16,)), deepest="relu2_1")
@@ -73,7 +72,7 @@ class Backbone(nn.Module):
                 width = widths[block - 1][index - 1]
                 self.convs[name] = nn.Conv2d(channels, width, 3, dtype=torch.float32)
                 channels = width
-        #: 1x1 convolutions that turn some layers' features into the ones a caller sees; a distilled network has them.
+        #: 1x1 convolutions through which callers see the features of some layers; a distilled network has them.
         self.embeddings = nn.ParameterDict()
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN, dtype=torch.float32).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(IMAGENET_STD, dtype=torch.float32).view(1, 3, 1, 1))
@@ -113,10 +112,7 @@ class Backbone(nn.Module):
 
     @property
     def fingerprint(self):
-        """16 hexadecimal digits that tell networks apart: their layers, poolings, paddings and weights.
-
-        Float16, float32 and float64 copies of one network, on whatever device, have the same.
-        """
+        """16 hexadecimal digits that identify layers, pooling, padding and weights, in any precision on any device."""
         digest = hashlib.sha256(repr((self.layers, self.pooling, self.border, self.padding)).encode())
         for name, value in sorted(self.state_dict().items()):
             digest.update(f"{name} {tuple(value.shape)}".encode())
@@ -126,7 +122,7 @@ class Backbone(nn.Module):
     def least_side(self, last):
         """Smallest side, in pixels, of a picture that the layers down to ``last`` take.
 
-        Every layer needs one feature; a convolution with reflect padding needs two pixels, one to show for the other.
+        Every layer needs one feature; a convolution with reflect padding needs two pixels, one to mirror.
         """
         sides = [2 ** self.downsampling(last)]
         for name in self.layers[: self.layers.index(last) + 1]:
@@ -154,7 +150,7 @@ class Backbone(nn.Module):
             ``{name: tensor of shape (N, C, H / 2**k, W / 2**k)}`` in the order of the network.
 
         Raises:
-            InputError: a layer that this backbone does not have, or a picture too small for it.
+            InputError: a layer that this backbone lacks, or a picture too small for it.
         """
         for name in layers:
             check_choice("layer", name, self.layers)
@@ -164,7 +160,7 @@ class Backbone(nn.Module):
         return {name: maps[name] for name in self.layers if name in layers}
 
     def run(self, x, steps, keep, origin=(0, 0)):
-        """Consecutive layers from ``x`` on: ``({name: map} of those in keep, output of the last one)``.
+        """Run consecutive layers: ``({name: map} of those in keep, output of the last one)``.
 
         Args:
             x: output of the layer before ``steps``, or the image.
@@ -226,7 +222,7 @@ def block_of(layer):
 
 
 def deepest_of(layers, name="vgg19"):
-    """The layer among ``layers`` that comes last in the network ``name``; unknown names are refused."""
+    """The one of ``layers`` that comes last in the network ``name``; unknown layers are refused."""
     names = layer_names(ARCHITECTURES["vgg19" if name == "auto" else name])
     for layer in layers:
         check_choice("layer", layer, names)

@@ -1,4 +1,4 @@
-"""Backbones with trained weights: where the files are, whose weights they hold, what to do when there are none."""
+"""Backbones with trained weights: finding the file, recognising its network, downloading what is missing."""
 
 import http.client
 import os
@@ -24,14 +24,14 @@ def load_backbone(name="auto", *, deepest="relu5_1", weights=None, pooling="max"
     """A backbone with trained weights, frozen and ready for use.
 
     Args:
-        name: ``"vgg19"`` or ``"vgg16"`` (the reference networks; downloaded once through torchvision, hash
-            checked, unless a file is at hand), ``"compact"`` (the distilled VGG-19 inside this package),
-            or ``"auto"``: the network whose weights are given; without any, VGG-19 when its weights are on this
+        name: ``"vgg19"`` or ``"vgg16"`` (the reference networks; torchvision's weights are downloaded once, with
+            their hash checked, unless there is a local file), ``"compact"`` (the distilled VGG-19 in this package),
+            or ``"auto"``: the network that ``weights`` belong to; without ``weights``, VGG-19 if its file is on this
             machine, else compact with a warning.
         deepest: last layer to build.
         weights: path of a weights file (``.pth``, ``.pt`` or ``.safetensors`` with torchvision's names, or one that
-            :mod:`nstlib.training.distill` made). Without it the environment variables ``NSTLIB_VGG19`` and
-            ``NSTLIB_VGG16`` are asked, then torch hub's cache.
+            :mod:`nstlib.training.distill` made). By default the file named by the environment variable
+            ``NSTLIB_VGG19`` or ``NSTLIB_VGG16``, else the one in torch hub's cache.
         pooling: see :class:`~nstlib.features.Backbone`.
         padding: of all convolutions.
 
@@ -39,18 +39,18 @@ def load_backbone(name="auto", *, deepest="relu5_1", weights=None, pooling="max"
         :class:`~nstlib.features.Backbone` in evaluation mode, float32, on the CPU.
 
     Raises:
-        InputError: unknown name or layer, unreadable or incomplete file, weights of another network, or no network
-            to download from.
+        InputError: unknown name or layer, unreadable or incomplete file, weights of another network, or a failed
+            download.
     """
     check_choice("backbone", name, BACKBONES)
     if name == "auto" and weights is None:
-        name, notice = _best_at_hand()
+        name, notice = _best_available()
         if notice:
             warnings.warn(notice, stacklevel=2)
     if weights is None:
         weights = COMPACT_WEIGHTS if name == "compact" else _local_file(name) or _download(name)
-    with plain_torch(), own_random():  # the weights' random start is not the caller's business
-        # The weights of torchvision's ``.features`` alone are named by number.
+    with plain_torch(), own_random():  # initialisation must not advance the caller's random numbers
+        # In weights of torchvision's ``.features`` alone, names begin with a number.
         state = {re.sub(r"^(?=\d)", "features.", key): value for key, value in read_weights(weights).items()}
         name = _recognised(state, name, weights)
         backbone = Backbone(ARCHITECTURES[name], deepest=deepest, pooling=pooling, border=padding, padding=padding)
@@ -81,8 +81,8 @@ def metadata(path=COMPACT_WEIGHTS):
         raise InputError(f"{path} is not a safetensors file: {error}") from None
 
 
-def _best_at_hand():
-    """``(name, notice)``: VGG-19 if its weights are on this machine, else compact and what to tell the user."""
+def _best_available():
+    """``(name, notice)``: VGG-19 if its weights are on this machine, else compact and a notice for the user."""
     hint = "backbone='vgg19' downloads the reference (548 MB) once; backbone='compact' silences this notice."
     try:
         if _local_file("vgg19") is not None:
@@ -93,7 +93,7 @@ def _best_at_hand():
 
 
 def _recognised(state, name, source):
-    """The network whose layers these weights name: ``name``, or for ``"auto"`` the first that they fit."""
+    """The network that these weights belong to: ``name``, or for ``"auto"`` the first whose layers they name."""
     named = {key for key in state if re.match(r"features\.\d+\.|conv\d_\d\.", key)}
     found = [other for other in ARCHITECTURES if named and named <= set(_names_in_files(other))]
     if name in found or (name == "auto" and found):
@@ -119,7 +119,7 @@ def _names_in_files(name):
 
 
 def _add_embeddings(backbone, state, source):
-    """Give a distilled network the embeddings in its teacher's features that its weights file has."""
+    """Add the embeddings in the teacher's features that the weights file of a distilled network has."""
     for layer in backbone.layers:
         key = f"{layer}.map"
         if key in state:
@@ -131,7 +131,7 @@ def _add_embeddings(backbone, state, source):
 
 
 def _local_file(name):
-    """Path of the weights of a torchvision network on this machine, or None; a broken download is refused."""
+    """Path of the weights of a torchvision network on this machine, or None; an incomplete download is refused."""
     if path := os.environ.get(f"NSTLIB_{name.upper()}"):
         return Path(path)
     path = _cache_file(name)
@@ -160,7 +160,7 @@ def _download(name):
         torch.hub.download_url_to_file(url, str(path), hash_prefix=path.stem.rpartition("-")[2])
     except (OSError, RuntimeError, http.client.HTTPException) as error:
         raise InputError(
-            f"could not download the {name} weights from {url} ({error}); name a local copy with weights= "
+            f"could not download the {name} weights from {url} ({error}); give a local copy with weights= "
             f"or NSTLIB_{name.upper()}, or use backbone='compact', which needs no download"
         ) from None
     return path

@@ -1,14 +1,14 @@
 """Exact sums over feature maps in bounded memory: the network runs tile by tile, the gradient is the same.
 
-Every loss of this package sees a picture only through sums over the pixels of feature maps: moments, squared
-errors. Sums do not care how the pixels are grouped, so a run of blocks (a *segment*) can be computed tile by
-tile: forward without a graph, keeping only the pooled output and the sums; backward by recomputing each tile
-with a graph and feeding it the gradients of both. A tile needs a rim of a few pixels (the *halo*), which is
-cropped from everything that is summed or passed on, so each pixel counts once. At the picture's true border
-the network's own padding applies. Nothing is approximated.
+The losses that use the network depend on a picture only through sums over the pixels of feature maps: moments,
+squared errors. Such sums do not depend on how the pixels are grouped, so a run of blocks (a *segment*) can be
+computed tile by tile: forward without a graph, keeping only the pooled output and the sums; backward by recomputing
+each tile with a graph and feeding it the gradients of both. A tile needs a margin of a few pixels (the *halo*), which
+is cropped from everything that is summed or passed on, so each pixel counts once. At the picture's own border the
+network's padding applies. Nothing is approximated.
 
 Reference: Galerne et al., *Scaling Painting Style Transfer* (2022), get exact gradients in two passes over
-whole-network tiles. Going segment by segment needs rims of 4 to 6 feature pixels instead of 78 or more.
+whole-network tiles. Going segment by segment needs halos of 4 to 6 feature pixels instead of 78 or more.
 """
 
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ def feature_sums(backbone, image, taps, plan=FULL):
         image: RGB in [0, 1], shape (N, 3, H, W).
         taps: sequence of ``(layer, measure)``. ``measure(features, rows, columns)`` gets the part of the
             layer's map that lies in these slices and returns a tuple of tensors; the tuples of all parts
-            are added up. It must treat every pixel alone: sums of pixelwise functions are exact, others not.
+            are added up. The sums are exact if it sums a function of each pixel alone.
         plan: which blocks to tile. The result does not depend on it beyond rounding.
 
     Returns:
@@ -86,7 +86,7 @@ def tile_side(plan, level):
     """Side of the tiles of a segment whose input has been halved ``level`` times, in its own pixels.
 
     Deeper maps have more channels but fewer pixels; tiles shrink more slowly than the maps do, so that the
-    rims stay a small part of them.
+    halos stay a small part of them.
     """
     return max(16, plan.tile * (8, 6, 4, 3, 2)[level] // 8)
 
@@ -107,7 +107,7 @@ class _Segment:
         self.lengths = None
 
     def window(self, core, height, width):
-        """Index of the tile that computes ``core``: the core and its halo, as far as the input reaches."""
+        """Index of the tile that computes ``core``: the core and its halo, within the input."""
         top, left, bottom, right = core
         rows = slice(max(0, top - self.halo), min(height, bottom + self.halo))
         return ..., rows, slice(max(0, left - self.halo), min(width, right + self.halo))
@@ -123,7 +123,7 @@ class _Segment:
         Returns:
             ``(output over the core, [tuple of sums per tap])``.
         """
-        # Only the remainders of the origin matter to pooling; fewer values, fewer compiled variants.
+        # Pooling depends on the remainders of the origin alone; fewer values, fewer compiled variants.
         maps, output = self.backbone.run(x, self.steps, self.keep, tuple(n % 2**self.pools for n in origin))
         (row, column), (top, left, bottom, right) = origin, core
         sums = {}
@@ -140,7 +140,7 @@ class _Segment:
         ]
 
     def cores(self, height, width, tile):
-        """Cut the input into about square, equally large cores that start at multiples of the pooling."""
+        """Cut the input into nearly square cores of equal size that start at multiples of the pooling."""
         align = 2**self.pools
         tops, lefts = cuts(height, tile, align), cuts(width, tile, align)
         for top, bottom in pairwise(tops):
@@ -169,7 +169,7 @@ class _Tiled(torch.autograd.Function):
             if output is None:
                 segment.lengths = [len(group) for group in sums]
                 shape = (*part.shape[:2], x.shape[2] >> segment.pools, x.shape[3] >> segment.pools)
-                # After the last block nobody reads the map, so none is kept.
+                # The map of the last block is not needed, so it is not kept.
                 output = part.new_empty(shape if segment.steps[-1].startswith("pool") else 0)
                 total = flat
             else:

@@ -1,4 +1,4 @@
-"""Files of weights: read without running code in them, unwrapped, and compared with what a network expects."""
+"""Weights files: read without running code in them, unwrapped, and checked against what a network expects."""
 
 import re
 import zipfile
@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 
 from ..errors import InputError
 
-#: Keys under which checkpoints keep the weights beside other things, the best first.
+#: Keys under which checkpoints keep the weights beside other things, in order of preference.
 WRAPPERS = ("state_dict", "model_state_dict", "params_ema", "params", "model")
-#: What ``DataParallel`` and ``torch.compile`` add to the names of the modules that they wrap.
+#: What ``DataParallel`` and ``torch.compile`` add to the names of the modules they wrap.
 _WRAPPED = re.compile(r"(^|\.)(?:module|_orig_mod)(?=\.)")
 
 
@@ -34,16 +34,16 @@ def existing_file(path):
 def read_weights(path):
     """The tensors of a ``.safetensors``, ``.pth`` or ``.pt`` file by name. The content decides, not the suffix.
 
-    What wraps them is taken off: ``{"state_dict": ...}`` and its like, and the ``module.`` of ``DataParallel``.
+    Wrappers are removed: ``{"state_dict": ...}`` and the like, and the ``module.`` of ``DataParallel``.
 
     Args:
         path: ``~`` is expanded.
 
     Returns:
-        ``{name: tensor}`` on the CPU, types as in the file; large files are mapped, not read.
+        ``{name: tensor}`` on the CPU, types as in the file; large files are memory-mapped.
 
     Raises:
-        InputError: no such file, or one that holds no weights.
+        InputError: no such file, or a file without weights.
     """
     path = existing_file(path)
     with open(path, "rb") as file:
@@ -53,13 +53,13 @@ def read_weights(path):
         if start[8:] == b"{":  # after the length of a safetensors header
             content = load_file(path)
         else:
-            # Mapped, so that of VGG's 548 MB only the convolutions that are used are ever read.
+            # Memory-mapped: of VGG's 548 MB, only the convolutions in use are ever read.
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except SafetensorError as error:
         raise InputError(f"cannot read weights from {path}: incomplete or damaged ({error})") from None
-    except Exception as error:  # pickle raises a class of its own for every way a file can be wrong
+    except Exception as error:  # a broken pickle can raise anything
         if not pickled:
-            why = "it is no safetensors file and none of torch"
+            why = "it is neither a safetensors file nor one of torch"
         elif "Unsupported global" in str(error):
             why = "it holds Python objects besides weights, which are not run; save the network's state_dict() instead"
         else:
@@ -69,18 +69,18 @@ def read_weights(path):
 
 
 def fitted(state, expected, source):
-    """The weights that a network expects, out of those in a file.
+    """The weights that a network expects, selected from those in a file.
 
     Args:
-        state: ``{name: tensor}`` of :func:`read_weights`; what is not expected is left out.
+        state: ``{name: tensor}`` from :func:`read_weights`; unexpected names are ignored.
         expected: the network's own ``state_dict``, for its names and shapes.
-        source: the file, for the messages.
+        source: the file, for messages.
 
     Returns:
         ``{name: tensor}`` in float32.
 
     Raises:
-        InputError: a missing name, another shape, no floats, or NaN or infinite values.
+        InputError: a missing name, a wrong shape, values that are no floats, NaN or infinite.
     """
     result = {}
     for name, place in expected.items():
@@ -101,7 +101,7 @@ def fitted(state, expected, source):
 
 
 def _tensors(content, path):
-    """The mapping of names to tensors in what a file held."""
+    """The mapping of names to tensors in the content of a file."""
     for key in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]

@@ -1,1 +1,1 @@
-"""Picture files and what is in them: from bytes to arrays and back."""
+"""Picture files: from bytes to arrays and back."""

@@ -1,4 +1,4 @@
-"""Files, streams and PIL images -> arrays of straight sRGB, in one way for every kind of picture."""
+"""Files, streams and PIL images -> arrays in sRGB with straight alpha, the same way for every kind of picture."""
 
 import contextlib
 import io
@@ -17,26 +17,37 @@ from .tiff import read_tiff
 
 _ORIENTATION = 0x0112
 _PNG = b"\x89PNG\r\n\x1a\n"
-#: Chunks of a PNG that say how its pixels look.
+#: PNG chunks that determine how the pixels look.
 _COLOUR_CHUNKS = (b"tRNS", b"iCCP", b"sRGB", b"gAMA", b"eXIf")
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
 _FAILURES = (
-    AssertionError, OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, OverflowError, struct.error,
+    AssertionError,
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    TypeError,
+    OverflowError,
+    struct.error,
     Image.DecompressionBombError,
-)  # fmt: skip
+)
 
 
 def decode(source, name, max_pixels):
-    """Colours (H, W, 3), upright and straight, and alpha (H, W) or None: float32 in [0, 1].
+    """Decode a picture, upright and in sRGB.
 
     Args:
-        source: seekable binary file, of which the first picture is taken; or PIL image, of which the frame is taken
-            at which it stands. It is left there.
-        name: of the picture, for messages.
-        max_pixels: pictures with more are refused before they are decoded; None for no limit.
+        source: seekable binary file, whose first picture is decoded; or PIL image, whose current frame is decoded and
+            stays the current one.
+        name: what messages call the picture.
+        max_pixels: larger pictures are refused before they are decoded; None for no limit.
+
+    Returns:
+        ``(colours, alpha)``, float32 in [0, 1]: straight colours (H, W, 3), and alpha (H, W) or None.
 
     Raises:
-        InputError: what it is instead of a picture, or what is wrong with it.
+        InputError: not a picture, or a damaged one; the message says which.
     """
     if isinstance(source, Image.Image):
         with _clear_errors(name, "is damaged, cut off or closed"):
@@ -48,21 +59,21 @@ def decode(source, name, max_pixels):
 
 @contextlib.contextmanager
 def opened(file, name):
-    """The PIL image of a seekable binary file, of which only the beginning was read.
+    """A seekable binary file as a PIL image whose pixels are not yet decoded.
 
     Raises:
-        InputError: what the file is instead.
+        InputError: the file is not a picture that can be read.
     """
     head = _head(file, name)
     with _clear_errors(name, "is damaged or cut off", head):
         try:
             picture = _open_heic(file, name) if formats.is_heic(head) else _open(file)
-        except (UnidentifiedImageError, ValueError):  # ValueError: more text than Pillow likes
+        except (UnidentifiedImageError, ValueError):  # ValueError: more text than Pillow allows
             if not head.startswith(_PNG):
                 raise
             try:
                 picture = _open(_only_pixels(file, _COLOUR_CHUNKS))
-            except (UnidentifiedImageError, ValueError):  # one of those is cut short
+            except (UnidentifiedImageError, ValueError):  # one of these chunks is truncated
                 picture = _open(_only_pixels(file))
         with picture:
             yield picture
@@ -105,9 +116,9 @@ _limit = threading.Lock()
 
 
 def _open(file):
-    """``Image.open`` without Pillow's fixed limit, as ours is checked before anything is decoded.
+    """``Image.open`` without Pillow's fixed limit; ours is checked before anything is decoded.
 
-    The limit is a global of Pillow's: the lock keeps threads from taking each other's None for it.
+    Pillow's limit is global: the lock keeps a thread from restoring the None that another one has set.
     """
     with _limit:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
@@ -129,9 +140,9 @@ def _open_heic(file, name):
 
 
 def _only_pixels(file, besides=()):
-    """A PNG without the chunks beside its pixels, which Pillow takes too seriously: long texts, wrong checksums.
+    """A PNG without its ancillary chunks, for which Pillow refuses pictures: long texts, wrong checksums.
 
-    Those of the kinds ``besides`` are kept where they are sound.
+    Ancillary chunks of the kinds ``besides`` are kept if their checksums are right.
     """
     file.seek(0)
     data, kept, at = file.read(), [_PNG], len(_PNG)
@@ -189,5 +200,5 @@ def _deep_grey(picture, name):
 def _orientation(picture):
     try:
         return picture.getexif().get(_ORIENTATION, 1)
-    except Exception:  # nothing that is not pixels may refuse a picture, and EXIF can be broken in many ways
+    except Exception:  # broken EXIF, which can raise anything, is no reason to refuse the pixels
         return 1

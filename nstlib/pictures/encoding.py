@@ -1,4 +1,4 @@
-"""Arrays -> picture files, with a note of the settings that made them."""
+"""Arrays -> picture files that store the settings they were made with."""
 
 import io
 import json
@@ -11,7 +11,7 @@ from PIL.PngImagePlugin import PngInfo
 
 #: File suffixes that can be written.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
-#: Longest side that a format can hold, in pixels, where it is less than a picture may have.
+#: Longest side in pixels, for the formats that have a limit in practice.
 LONGEST = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
 _IMAGE_DESCRIPTION = 0x010E
 _LONGEST_EXIF = 65500  # bytes, of a JPEG
@@ -22,16 +22,16 @@ def encode(pixels, path, suffix, settings):
 
     Args:
         pixels: (H, W, 3 or 4), uint16 for TIFF and uint8 for the others; no alpha for JPEG.
-        path: to write to, whatever its own suffix is.
-        suffix: one of :data:`SUFFIXES`, for the format.
-        settings: dict for :func:`settings_of` to find; values that JSON does not know are stored as text.
+        path: file to write; its own suffix does not matter.
+        suffix: one of :data:`SUFFIXES`, which decides the format.
+        settings: dict that :func:`settings_of` reads back; values without a JSON type are stored as text.
     """
     note = json.dumps({"nstlib": _plain_values(settings)})
     if suffix in (".tif", ".tiff"):
         extra = ["unassalpha"] if pixels.shape[2] == 4 else None
         tifffile.imwrite(path, pixels, photometric="rgb", extrasamples=extra, description=note, compression="zlib")
         return
-    # To memory first: onto a disk that is full, Pillow writes a cut JPEG without an error.
+    # To memory first: on a full disk, Pillow writes a truncated JPEG without raising.
     file = io.BytesIO()
     _encode_8_bits(Image.fromarray(pixels), file, suffix, note)
     path.write_bytes(file.getbuffer())
@@ -55,17 +55,17 @@ def _encode_8_bits(picture, file, suffix, note):
 
 
 def settings_of(picture):
-    """The settings in an opened PIL image that :func:`encode` wrote, or None."""
+    """The settings that :func:`encode` stored in the file of an opened PIL image, or None."""
     try:
         note = picture.info.get("nstlib") or picture.getexif().get(_IMAGE_DESCRIPTION)
         settings = json.loads(note)["nstlib"]
-    except Exception:  # the notes of other programs may be anything, and broken in any way
+    except Exception:  # what other programs store there can be anything, and broken in any way
         return None
     return settings if isinstance(settings, dict) else None
 
 
 def _plain_values(value):
-    """What JSON can hold of a value."""
+    """``value`` in types that JSON has; anything else as text."""
     if isinstance(value, dict):
         return {str(key): _plain_values(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,10 +1,10 @@
-"""Files that are no pictures, or pictures that nothing here can decode, told by their first bytes."""
+"""Files that are not pictures, or pictures that cannot be decoded here, recognised by their first bytes."""
 
 import re
 
 _RAW = "is a camera's raw file: develop it first, as TIFF or JPEG"
 _VIDEO = "is not a picture but a video: export a frame as PNG"
-#: First bytes (a regular expression) -> what such a file is, and the way to a picture that can be read.
+#: First bytes (a regular expression) -> what such a file is, and how to get a readable picture from it.
 _REMEDIES = (
     (rb"\Z", "is not a picture but an empty file: get it again"),
     (rb"....ftyp(avif|avis|(mif1|msf1).{0,20}avif)", "is an AVIF picture: pip install -U pillow, or export it as PNG"),
@@ -14,8 +14,8 @@ _REMEDIES = (
     (rb"II[*]\0....CR|FUJIFILMCCD-RAW|IIRO|IIRS|MMOR|IIU\0|FOVb|II\x1a\0\0\0HEAPCCDR", _RAW),
     (rb"%PDF-", "is not a picture but a PDF document: export its page as PNG"),
     (rb"%!PS|\xc5\xd0\xd3\xc6", "is not a picture but a PostScript drawing: export it as PNG"),
-    (rb"v/1\x01|#\?(RADIANCE|RGBE)", "holds high-dynamic-range light: tone-map it and save it as 16-bit TIFF or PNG"),
-    (rb"version https://git-lfs", "is not a picture but a pointer of Git LFS: run git lfs pull"),
+    (rb"v/1\x01|#\?(RADIANCE|RGBE)", "is a high-dynamic-range picture: tone-map it and save it as 16-bit TIFF or PNG"),
+    (rb"version https://git-lfs", "is not a picture but a Git LFS pointer: run git lfs pull"),
     (rb"PK\x03\x04|\x1f\x8b|Rar!|7z\xbc\xaf", "is not a picture but an archive: unpack it first"),
 )
 _HEIC = rb"....ftyp(heic|heix|heim|heis|hevc|hevx|mif1|msf1)"
@@ -38,7 +38,7 @@ def is_tiff(head):
 
 
 def is_misread(head):
-    """Whether Pillow would run it as a program (PostScript), or take a preview for the picture (Canon's raw files)."""
+    """Whether Pillow would run it as a program (PostScript) or read only its preview (Canon's raw files)."""
     return _begins(rb"%!PS|\xc5\xd0\xd3\xc6|II[*]\0....CR", head)
 
 
@@ -46,7 +46,7 @@ def remedy(head):
     """What a file that could not be decoded is, and what to do about it, as the end of a sentence.
 
     Args:
-        head: its first :data:`HEAD` bytes.
+        head: the file's first :data:`HEAD` bytes.
     """
     for start, words in _REMEDIES:
         if _begins(start, head):

@@ -1,4 +1,4 @@
-"""From the numbers of a file to colours: range, transparency, profile, orientation, for every kind of file alike."""
+"""From the values in a file to sRGB: range, transparency, colour profile, orientation, the same for all formats."""
 
 import dataclasses
 import io
@@ -19,30 +19,33 @@ _TURNS = {
     8: lambda array: np.rot90(array),
 }
 _MODES = {1: "L", 3: "RGB", 4: "CMYK"}
-_SPACES = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}  # of a profile -> mode of Pillow
-_SAME = 2  # levels of 255 by which profiles that are sRGB differ, as each program rounds its own
+_SPACES = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}  # colour space of a profile -> Pillow's mode
+_SAME = 2  # levels of 255; profiles of sRGB differ by as much, as programs round them differently
 
 
 @dataclasses.dataclass
 class Pixels:
-    """What a file says of its picture."""
+    """A picture as its file stores it."""
 
     colours: np.ndarray  #: (H, W, C), grey, RGB or CMYK (1, 3 or 4 channels), uint8, uint16 or floats in [0, 1]
-    alpha: np.ndarray | None = None  #: (H, W), of such a type
-    premultiplied: bool = False  #: whether the colours were multiplied by alpha
+    alpha: np.ndarray | None = None  #: (H, W), likewise
+    premultiplied: bool = False  #: whether the colours are multiplied by alpha
     profile: bytes | None = None  #: ICC profile of the colours
-    gamma: float | None = None  #: exponent that made the values from light, where there is no profile
+    gamma: float | None = None  #: exponent with which light was encoded, where there is no profile
     orientation: int = 1  #: as in EXIF
 
 
 def straight_srgb(pixels, name):
-    """Colours (H, W, 3), upright and straight, and alpha (H, W) or None: float32 in [0, 1].
+    """Convert a picture to sRGB, upright.
 
-    A colour profile is applied with 8 bits, the precision of Pillow's colour engine; sRGB is left as it is.
+    A colour profile is applied in 8 bits, the precision of Pillow's colour engine; sRGB keeps all its bits.
 
     Args:
         pixels: :class:`Pixels`.
-        name: of the picture, for messages.
+        name: what messages call the picture.
+
+    Returns:
+        ``(colours, alpha)``, float32 in [0, 1]: straight colours (H, W, 3), and alpha (H, W) or None.
     """
     colours = to_unit(pixels.colours)
     alpha = None if pixels.alpha is None else to_unit(pixels.alpha)
@@ -52,7 +55,7 @@ def straight_srgb(pixels, name):
         colours = _from_profile(colours, pixels.profile, name)
     elif pixels.gamma and 0.1 < pixels.gamma < 10 and abs(pixels.gamma * 2.2 - 1) > 0.05:
         colours = colours ** np.float32(1 / 2.2 / pixels.gamma)
-    if colours.shape[2] == 4:  # ink, and no profile to say how it looks
+    if colours.shape[2] == 4:  # CMYK without a profile
         colours = (1 - colours[..., :3]) * (1 - colours[..., 3:])
     colours = np.broadcast_to(colours, (*colours.shape[:2], 3))
     turn = _TURNS.get(pixels.orientation, lambda array: array)
@@ -71,10 +74,10 @@ def check_size(width, height, name, max_pixels):
 
 
 def from_array(array):
-    """Colours (H, W, 3) and alpha (H, W) or None, float32 in [0, 1], of whatever NumPy can make an array of.
+    """Colours (H, W, 3) and alpha (H, W) or None, float32 in [0, 1], from anything that NumPy can convert to an array.
 
     Args:
-        array: (H, W), or (H, W, 1, 3 or 4), or one of those in a batch of one; a type that :func:`to_unit` takes.
+        array: (H, W) or (H, W, C) with C = 1, 3 or 4, or a batch of one of these; a type that :func:`to_unit` takes.
 
     Raises:
         InputError: another shape or type, or masked values.
@@ -96,7 +99,7 @@ def from_array(array):
 
 
 def to_unit(array):
-    """Float32 in [0, 1] of an array whose type tells its range: bool, uint8, uint16 (any byte order) or floats.
+    """An array as float32 in [0, 1]. Its type gives its range: bool, uint8, uint16 (any byte order) or floats.
 
     Raises:
         InputError: another type, NaN or infinity, or floats outside [0, 1].
@@ -126,11 +129,11 @@ def to_unit(array):
 
 
 def _from_profile(colours, profile, name):
-    """Colours of a profile in sRGB; as they are, with a warning, where the profile cannot be applied."""
+    """Colours converted from a profile to sRGB; unchanged, with a warning, if the profile cannot be applied."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         mode = _SPACES.get(source.profile.xcolor_space.strip())
-        if mode == "RGB" and colours.shape[2] == 1:  # a picture made grey, which has kept the profile of its colours
+        if mode == "RGB" and colours.shape[2] == 1:  # converted to grey with its RGB profile kept
             colours = colours.repeat(3, axis=2)
         if mode != _MODES[colours.shape[2]]:
             kind = source.profile.xcolor_space.strip()
@@ -146,7 +149,7 @@ def _from_profile(colours, profile, name):
 
 
 def _changes_nothing(transform, mode):
-    """Whether this transformation leaves all colours as they are, so that more than 8 bits can be kept."""
+    """Whether a transform leaves all colours unchanged, so that more than 8 bits can be kept."""
     steps = np.linspace(0, 1, 18, dtype=np.float32)
     values = np.stack(np.meshgrid(*[steps] * len(mode)), -1).reshape(1, -1, len(mode))
     before = np.asarray(_to_pil(values).convert("RGB"), int)

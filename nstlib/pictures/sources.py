@@ -1,4 +1,4 @@
-"""What a text stands for: a file, an address, a sample."""
+"""Where pictures come from: paths, addresses, samples, folders."""
 
 import contextlib
 import http.client
@@ -18,18 +18,18 @@ MAX_DOWNLOAD = 512 << 20  # bytes
 
 
 def open_source(source):
-    """The binary file, or the PIL picture of a sample, that a path or an address stands for.
+    """Open what a path or an address refers to.
 
     Args:
-        source: path (``~`` is expanded; blanks and quotes around a text, as file managers copy them, are taken off),
-            or address: ``http:``, ``https:``, ``file:``, ``data:``, or ``sample:`` and the name of a sample.
-            A :class:`pathlib.Path` is always a path, taken to the letter.
+        source: path (``~`` is expanded; surrounding blanks and quotes, as file managers copy them, are removed), or
+            address: ``http:``, ``https:``, ``file:``, ``data:``, or ``sample:`` and the name of a sample.
+            A :class:`pathlib.Path` is always a path, and taken literally.
 
     Returns:
-        A seekable binary file or a PIL image, for the caller to close.
+        A seekable binary file, or the PIL image of a sample, for the caller to close.
 
     Raises:
-        InputError: there is no such thing, or it cannot be opened.
+        InputError: nothing is there, or it cannot be opened.
     """
     path = local_path(source)
     if path is not None:
@@ -40,14 +40,14 @@ def open_source(source):
         return samples.open(text)
     if scheme in ("http", "https", "data"):
         return _download(text)
-    raise InputError(f"{shortened(text)}: addresses with {scheme}: cannot be read; download the file first")
+    raise InputError(f"cannot read {shortened(text)}: {scheme} addresses are not supported; download the file first")
 
 
 def local_path(source):
-    """The path, as text, of the file that a path or an address stands for; None for an address of something else.
+    """The path, as text, that a path or a ``file:`` address refers to; None for any other address.
 
     Raises:
-        InputError: an empty text, or an address that is none.
+        InputError: an empty text, or a malformed address.
     """
     if not isinstance(source, str):
         return os.fsdecode(source)
@@ -59,13 +59,13 @@ def local_path(source):
         try:
             return urllib.request.url2pathname(urllib.parse.urlsplit(text).path)
         except ValueError as error:
-            raise InputError(f"{shortened(text)} is no address of a file: {error}") from None
-    elsewhere = scheme in ("sample", "http", "https", "data") and ":" in text
-    return None if elsewhere or re.match(r"[a-z][a-z0-9+.-]+://", text, re.IGNORECASE) else text
+            raise InputError(f"{shortened(text)} is not a valid file address: {error}") from None
+    is_address = scheme in ("sample", "http", "https", "data") and ":" in text
+    return None if is_address or re.match(r"[a-z][a-z0-9+.-]+://", text, re.IGNORECASE) else text
 
 
 def _bare(text):
-    """Without the blanks and quotes that come with a text when it is copied."""
+    """``text`` without the blanks and quotes around it that may be copied along."""
     text = text.strip()
     quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
     return text[1:-1].strip() if quoted else text
@@ -83,7 +83,7 @@ def _open_path(path):
             raise InputError(f"{name} is a device or pipe, not a picture: pass an open file instead")
     except InputError:
         raise
-    except (OSError, ValueError, RuntimeError) as error:  # names too long, rights, null bytes, no home folder
+    except (OSError, ValueError, RuntimeError) as error:  # name too long, no permission, null bytes, no home folder
         raise InputError(f"cannot open {name}: {getattr(error, 'strerror', None) or error}") from None
     if re.match(r"(https?|file|data|sample):", path, re.IGNORECASE):
         raise InputError(f"no such file: {name}; an address must be a plain string, not a Path")
@@ -91,7 +91,7 @@ def _open_path(path):
 
 
 def _download(address):
-    # What browsers do with an address before they send it: blanks and letters beyond ASCII are written as %XX.
+    # As browsers do: blanks and letters beyond ASCII are percent-encoded.
     quoted = urllib.parse.quote(address, safe="%/:=&?~#+!$,;'@()*[]")
     name = shortened(address)
     try:
@@ -106,7 +106,7 @@ def _download(address):
 
 
 def find_pictures(folders):
-    """Paths of the pictures in these folders, told by their suffix, sorted within each folder.
+    """Paths of the pictures in these folders, recognised by their suffix and sorted within each folder.
 
     Raises:
         InputError: there are none, or no such folder.

@@ -1,4 +1,4 @@
-"""TIFF files, which Pillow reads with fewer bits, another page or other colours than some of them hold."""
+"""TIFF files, some of which Pillow reads with fewer bits, from the wrong page or in the wrong colours."""
 
 import logging
 import warnings
@@ -9,26 +9,26 @@ import tifffile
 from ..errors import InputError
 from .pixels import Pixels, check_size
 
-# Without a handler, what it notes about broken files would be printed.
+# Without a handler, its log of broken files would be printed.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 _COLOURS = {"MINISWHITE": 1, "MINISBLACK": 1, "RGB": 3, "SEPARATED": 4}
 _RAW = ("CFA", "LINEAR_RAW")
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
-_PREMULTIPLIED, _STRAIGHT = 1, 2  # what ExtraSamples says of an alpha channel
+_PREMULTIPLIED, _STRAIGHT = 1, 2  # values of ExtraSamples for alpha channels
 _ORIENTATION = 274
 
 
 def read_tiff(file, name, max_pixels):
-    """The full picture of a TIFF as :class:`~nstlib.pictures.pixels.Pixels`; None where Pillow has to read it.
+    """The full-size picture of a TIFF as :class:`~nstlib.pictures.pixels.Pixels`; None if Pillow has to read it.
 
     Args:
         file: seekable binary file.
-        name: of the file, for messages.
-        max_pixels: limit, or None.
+        name: what messages call the file.
+        max_pixels: larger pictures are refused; None for no limit.
 
     Raises:
-        InputError: a camera's raw file, or colours that are not known here.
+        InputError: a camera's raw file, too many pixels, a damaged file, or unsupported colours or compression.
     """
     try:
         tiff = tifffile.TiffFile(file)
@@ -39,7 +39,7 @@ def read_tiff(file, name, max_pixels):
         bits, photometric = page.bitspersample, getattr(page.photometric, "name", str(page.photometric))
     except InputError:
         raise
-    except Exception:  # in one of the many ways a file can be broken: Pillow says which
+    except Exception:  # files can be broken in many ways: Pillow says in which
         return None
     if sum(_is_whole(page) for page in pages) > 1:
         warnings.warn(f"{name} has several pages: the first is used", stacklevel=2)
@@ -59,7 +59,7 @@ def read_tiff(file, name, max_pixels):
         needs = f"its compression ({page.compression.name}) needs the package imagecodecs"
         if page is not pages[0] or photometric not in ("MINISBLACK", "RGB"):
             raise InputError(f"{name} cannot be read: {needs}; install it, or save without compression") from None
-        if page.samplesperpixel > 1:  # of grey, Pillow keeps all bits
+        if page.samplesperpixel > 1:  # Pillow keeps all bits of grey
             warnings.warn(f"{name} is read with 8 bits a channel, as {needs} for all {bits}", stacklevel=2)
         return None
     samples = np.moveaxis(samples, page.axes.find("S"), -1) if "S" in page.axes else samples[..., None]
@@ -89,7 +89,7 @@ def _pixels(samples, page, photometric, name):
     if samples.shape[-1] < count or unknown:
         raise InputError(f"{name} has {samples.shape[-1]} channels in {photometric}: save it as RGB or grey")
     if not extras and samples.shape[-1] == count + 1:
-        extras = (_STRAIGHT,)  # old programs do not declare their alpha channel; Pillow takes it for one, too
+        extras = (_STRAIGHT,)  # old programs do not declare their alpha channel; Pillow assumes one as well
     channel = next((i for i, extra in enumerate(extras) if extra in (_PREMULTIPLIED, _STRAIGHT)), None)
     colours = samples[..., :count]
     if photometric == "MINISWHITE":
