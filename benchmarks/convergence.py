@@ -2,9 +2,9 @@
 
     python benchmarks/convergence.py CONTENT STYLE [CONTENT STYLE ...] [--size 512] [--plot curves.png]
 
-The reference run is the ``gatys2016`` preset: L-BFGS, one size, from noise, 500 iterations. All other runs minimise
-the very same loss; what is compared is how long each takes, all levels of the pyramid included, until its loss at the
-full size is as low as the reference's at its end. The same again for the normalised loss.
+The reference run is the search of the ``gatys2016`` preset: L-BFGS, one size, from noise, 500 iterations. The others
+minimise the same loss; compared is how long each takes, all levels of the pyramid included, until its loss at the full
+size is as low as the reference's final one. The same again for the unitless loss.
 """
 
 import argparse
@@ -12,8 +12,7 @@ import time
 
 from measure import table
 
-from nstlib import StyleTransfer
-from nstlib.transfer.settings import Settings
+from nstlib import Settings, StyleTransfer
 
 REFERENCE = "gatys2016"
 RUNS = {
@@ -23,11 +22,11 @@ RUNS = {
     "L-BFGS, one size": {"optimizer": "LBFGS", "levels": 1, "iterations": 170},
     "Adam, one size": {"optimizer": "Adam", "levels": 1, "iterations": 170},
 }
-#: How our default searches, whatever the loss.
+#: How the default settings search; the presets bring the loss alone.
 SEARCH = {name: getattr(Settings(), name) for name in ("optimizer", "levels", "iterations", "init")}
 OBJECTIVES = {
     "gatys2016": {"preset": "gatys2016"},
-    "normalised": {},
+    "unitless": {},
 }
 
 
@@ -43,7 +42,7 @@ def curve(content, style, size, **options):
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("pictures", nargs="+", help="CONTENT STYLE, repeated")
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--backbone", default="compact")
@@ -58,14 +57,14 @@ def main():
     for number, (content, style) in enumerate(pairs, 1):
         for objective in options.objectives:
             settings = OBJECTIVES[objective]
-            goal = reference = None
+            target = reference = None
             for name in options.runs:
                 search = {**SEARCH, **RUNS[name], "backbone": options.backbone}
                 points = curve(content, style, options.size, **{**settings, **search})
                 curves[number, objective, name] = points
-                if goal is None:
-                    reference, goal = points[-1]
-                reached = next((t for t, loss in points if loss <= goal), None)
+                if target is None:
+                    reference, target = points[-1]
+                reached = next((t for t, loss in points if loss <= target), None)
                 share = f"{reached / reference:.2f}" if reached else "not reached"
                 rows.append([number, objective, name, f"{points[-1][1]:.4g}", f"{points[-1][0]:.0f}", share])
                 print(*rows[-1], sep="\t", flush=True)

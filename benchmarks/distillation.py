@@ -29,7 +29,7 @@ def paint(network, content, style, style_weight, options):
     transfer = StyleTransfer(content, style, backbone=network, style_weight=style_weight, **common)
     for _ in transfer:
         pass
-    return transfer.image
+    return transfer.image.cpu()
 
 
 def matched(paint, measure, target, rounds):

@@ -1,7 +1,9 @@
 """Half precision against single: the final loss over a grid of weights, styles, losses and optimizers.
 
-``python benchmarks/half_precision.py --size 256 --device cpu``. In float16 gradients overflow at 65504; the loss is
-scaled down as far as they need (:class:`nstlib.transfer.descent.Descent`). Nothing should be lost by it.
+    python benchmarks/half_precision.py [--size 256] [--device cpu]
+
+In float16 gradients overflow at 65504, so the loss is scaled down where they would. The final losses should differ by
+no more than rounding.
 """
 
 import argparse
@@ -17,7 +19,7 @@ LOSSES = ("gram", "mean_std", "wasserstein")
 
 
 def styles(painting):
-    """The painting, hardly any light, hardly any shade, and one colour, as arrays (H, W, 3) in [0, 1]."""
+    """The painting itself, very dark, very bright, and a constant colour, as arrays (H, W, 3) in [0, 1]."""
     usual = load_image(painting)[0].permute(1, 2, 0).numpy()
     return {"usual": usual, "dark": usual / 12, "bright": 1 - usual / 12, "constant": np.full_like(usual, 0.35)}
 

@@ -1,4 +1,4 @@
-"""What the benchmarks share: cases in processes of their own, peaks of memory, networks, losses of a picture, tables."""
+"""What the benchmarks share: processes for their cases, peaks of memory, networks, losses of a picture, tables."""
 
 import multiprocessing
 import resource

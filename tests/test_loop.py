@@ -1,4 +1,4 @@
-"""The training loop: the plain loop that it stands for, its schedule, its checkpoints."""
+"""The training loop: the plain loop that it stands for, its schedule, its checkpoints, its log."""
 
 import itertools
 import math
@@ -9,7 +9,8 @@ from torch import nn
 from torch.optim import swa_utils
 
 from nstlib import Diverged, InputError
-from nstlib.training.loop import TrainingState, cosine, train, warm_up
+from nstlib.training.command import make_parser, prepare, run
+from nstlib.training.loop import TrainingState, TrainingStep, cosine, train, warm_up
 
 
 class Regression:
@@ -101,6 +102,32 @@ def test_other_checkpoints_are_refused(tmp_path):
     state.start(model, torch.optim.Adam(model.parameters()))
     with pytest.raises(InputError, match="state.pt is not a checkpoint of this training: Error"):
         state.resume()
+
+
+def test_log_has_running_means(tmp_path):
+    class Training:
+        LOSSES = ("early", "late")
+        exported = None
+
+        def __iter__(self):
+            for step in range(1, 120):
+                yield TrainingStep(step, {"early": float(step == 1)} | ({"late": 2.0} if step > 60 else {}), 0.5)
+
+        def export(self, path, description):
+            self.exported = path, description
+
+    parser = make_parser("nstlib.training.none", "Train nothing.", steps=119)
+    options = parser.parse_args(["folder", "--log", str(tmp_path / "log.csv"), "-o", str(tmp_path / "w")])
+    training = Training()
+    prepare(options, str(tmp_path / "default"))
+    run(training, options, {"made by": "a test"})
+    early = 0.98**49
+    assert (tmp_path / "log.csv").read_text().splitlines() == [
+        f"50,{early:.6f},nan,0.50",
+        f"100,{early * 0.98**50:.6f},2.000000,0.50",
+    ]
+    assert training.exported == (tmp_path / "w", {"made by": "a test"})
+    assert options.checkpoint == tmp_path / "default.pt"
 
 
 def test_schedule():

@@ -63,7 +63,7 @@ class Distillation:
     Raises:
         InputError: numbers out of range, a teacher with too few layers, a checkpoint of another training or one that
             cannot be written, or a device that this machine does not have.
-        Diverged: from a step, before it spoils the weights.
+        Diverged: while iterating, when the gradient is not finite; the weights stay as they were.
     """
 
     LOSSES = ("embedding", "moments", "gradients")

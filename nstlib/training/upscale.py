@@ -42,7 +42,7 @@ class UpscalerTraining:
     Raises:
         InputError: no picture in the folders is large enough, numbers out of range, a checkpoint of another training
             or one that cannot be written, or a device that this machine does not have.
-        Diverged: from a step, before it spoils the weights.
+        Diverged: while iterating, when the gradient is not finite; the weights stay as they were.
     """
 
     LOSSES = ("absolute_error",)
