@@ -107,7 +107,10 @@ VALUES = {
     "color_strength": st.floats(0, 1), "seed": st.integers(-(2**63), 2**63 - 1),
     "style_layers": layers.filter(lambda value: sum(value.values())),
     "style_blend": st.none() | st.lists(st.floats(0, 1e9), min_size=1).map(tuple).filter(sum),
-    "memory": st.sampled_from(["auto", "tiled"]) | st.integers(1) | st.integers(2**53, 2**70) | st.integers(1, 10**6).map(lambda n: n << 20),
+    "memory": st.one_of(
+        st.sampled_from(["auto", "tiled"]), st.integers(1), st.integers(2**53, 2**70),
+        st.integers(1, 10**6).map(lambda size: size << 20),
+    ),
     "weights": st.none() | st.text(min_size=1), "network": st.none() | st.text(min_size=1),
     "init": st.sampled_from(["noise", "start.png"]), "device": st.sampled_from(["auto", "cuda:1"]),
     "optimizer": st.sampled_from(list(OPTIMIZERS)), "backbone": st.just("vgg16"), "unitless": st.booleans(),
