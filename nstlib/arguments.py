@@ -12,7 +12,7 @@ from .networks.upscale import SCALES
 from .transfer.settings import FIELDS, PRESETS, Settings
 
 #: The literature's letters for the weights, as further names of their options.
-LETTERS = {"content_weight": "--alpha", "style_weight": "--beta", "tv_weight": "--gamma"}
+LETTERS = {"content_weight": ["--alpha"], "style_weight": ["--beta"], "tv_weight": ["--gamma"]}
 
 EPILOG = """\
 examples:
@@ -91,8 +91,8 @@ def _add_settings(add, group):
     """An option for each setting of a group; ``add`` is the ``add_argument`` to use."""
     for name, field in FIELDS.items():
         if field.metadata["group"] == group:
-            flags = [*filter(None, [LETTERS.get(name)]), f"--{name.replace('_', '-')}"]
-            add(*flags, dest=name, help=_help(name), **_values(field))
+            flag = f"--{name.replace('_', '-')}"
+            add(*LETTERS.get(name, ()), flag, dest=name, help=_help(name), **_values(field))
 
 
 def _values(field):

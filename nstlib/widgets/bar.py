@@ -34,7 +34,7 @@ class Bar(widgets.VBox):
 
         Args:
             message: text, or an exception.
-            error: whether it is one.
+            error: whether the message is an error.
             saved: path of a file to offer for download.
         """
         self.message = str(message)
