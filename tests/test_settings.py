@@ -15,6 +15,7 @@ from nstlib import InputError, StyleTransfer, load_backbone
 from nstlib.arguments import make_parser
 from nstlib.features.pretrained import COMPACT_WEIGHTS
 from nstlib.losses import STYLE_LOSSES, gram_loss
+from nstlib.transfer.canvas import CANVASES, Pixels
 from nstlib.transfer.optimizers import OPTIMIZERS
 from nstlib.transfer.settings import FIELDS, LIVE, PRESETS, Settings, make_settings
 from nstlib.widgets import Studio
@@ -173,7 +174,15 @@ OTHER = {
     "levels": 2, "init": "noise", "backbone": "vgg16", "weights": str(COMPACT_WEIGHTS), "network": "0123456789abcdef",
     "pooling": "average", "padding": "zeros", "color": "pca", "color_strength": 0.5, "style_scale": 0.75,
     "style_blend": (3.0,), "seed": 5, "device": "cpu", "precision": "float64", "memory": "tiled", "compile": True,
+    "canvas": "another",
 }  # fmt: skip
+
+
+@pytest.fixture
+def another_canvas(monkeypatch):
+    monkeypatch.setitem(CANVASES, "another", Pixels)
+
+
 #: What may be another when a checkpoint is resumed.
 MAY_CHANGE = {
     "content_weight", "style_weight", "tv_weight", "content_layers", "style_layers", "optimizer", "learning_rate",
@@ -182,7 +191,7 @@ MAY_CHANGE = {
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_every_setting_is_an_option(name):
+def test_every_setting_is_an_option(name, another_canvas):
     metadata, flag = FIELDS[name].metadata, f"--{name.replace('_', '-')}"
     value = OTHER[name]
     given = [flag if value else f"--no-{flag[2:]}"] if isinstance(value, bool) else [flag, metadata["write"](value)]
@@ -195,7 +204,7 @@ def test_every_setting_is_an_option(name):
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_every_setting_is_in_the_studio(name):
+def test_every_setting_is_in_the_studio(name, another_canvas):
     studio, value = Studio(CONTENT, STYLE, **BASE), OTHER[name]
     for layer, weight in value.items() if name == "style_layers" else ():
         studio.controls[layer].value = weight
@@ -207,7 +216,7 @@ def test_every_setting_is_in_the_studio(name):
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_every_setting_is_checked_before_a_checkpoint_is_resumed(name, tmp_path):
+def test_every_setting_is_checked_before_a_checkpoint_is_resumed(name, tmp_path, another_canvas):
     transfer = StyleTransfer(CONTENT, STYLE, **BASE)
     transfer.save_checkpoint(tmp_path / "state.pt")
     same_network = {"backbone": load_backbone("compact"), "network": transfer.as_dict()["network"]}
