@@ -13,7 +13,7 @@ from measure import Peak, in_own_process, network, table
 
 from nstlib import StyleTransfer
 from nstlib.features import FULL, Plan
-from nstlib.transfer.memory import estimate
+from nstlib.transfer.estimate import estimate
 
 CASES = [
     ("vgg19", (360, 640), FULL),

@@ -7,7 +7,7 @@ order, 30 iterations of Adam stay within 1e-9 in float64, and those of L-BFGS, w
 half precision only the final loss can be compared.
 """
 
-import sys
+import argparse
 import tempfile
 from pathlib import Path
 
@@ -61,10 +61,19 @@ def compare(before, after):
         print(f"{case:30} {difference:10.1e} {abs(other_loss / loss - 1):11.1e}")
 
 
-if __name__ == "__main__":
-    if sys.argv[1:2] == ["paint"] and len(sys.argv) == 3:
-        torch.save({case: paint(case) for case in CASES}, sys.argv[2])
-    elif sys.argv[1:2] == ["compare"] and len(sys.argv) == 4:
-        compare(*map(torch.load, sys.argv[2:]))
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("paint").add_argument("file")
+    comparison = commands.add_parser("compare")
+    comparison.add_argument("before")
+    comparison.add_argument("after")
+    options = parser.parse_args()
+    if options.command == "paint":
+        torch.save({case: paint(case) for case in CASES}, options.file)
     else:
-        sys.exit(__doc__)
+        compare(torch.load(options.before), torch.load(options.after))
+
+
+if __name__ == "__main__":
+    main()
