@@ -6,7 +6,7 @@ from functools import partial
 
 from ..ambient import choose_device, plain_torch
 from ..checkpoints import read_state, write_state
-from ..errors import InputError
+from ..errors import InputError, check_choice
 from ..images import MAX_PIXELS, save_image, to_pil
 from ..terms import standard_terms
 from .canvas import CANVASES
@@ -62,7 +62,7 @@ class StyleTransfer:
             self._scene = Scene(content, style, settings, least=least, max_pixels=max_pixels)
             self.sizes, self.counts = pyramid(self._scene.size, settings, least)
             self.plans = Plans(self.backbone, self.device, settings.memory, plan)
-            self._known, self._level = targets or {}, 0
+            self._known, self._level = _of_terms(targets or {}, self.terms), 0
             self._descent = self._begin(self.size)
             settings.fix()
 
@@ -215,10 +215,22 @@ def _by_name(terms):
     """``{name: term}``.
 
     Raises:
+        TypeError: an object that is no term.
         InputError: a name that is given twice or means the sum.
     """
+    for term in terms:
+        lacking = [name for name in ("name", "weight", "targets", "taps", "loss") if not hasattr(term, name)]
+        if lacking:
+            raise TypeError(f"{type(term).__name__} is no term of a loss: it has no {', '.join(lacking)}")
     names = [term.name for term in terms]
     for name in names:
         if names.count(name) > 1 or name == "total":
             raise InputError(f"the terms of a loss need different names, and none may be 'total'; received {names}")
     return dict(zip(names, terms, strict=True))
+
+
+def _of_terms(targets, terms):
+    """``targets``, or :class:`InputError` for those of a term that there is not."""
+    for name in targets:
+        check_choice("term", name, terms)
+    return targets
