@@ -17,7 +17,7 @@ REDUCTIONS = (1, 2, 4)
 
 @dataclass(frozen=True)
 class View:
-    """The pictures of a transfer at one size, and the network: what a term takes its targets from.
+    """The pictures of a transfer at one size, and the network: what a term computes its targets from.
 
     Attributes:
         backbone: :class:`~nstlib.features.Backbone`.
@@ -45,9 +45,9 @@ class Objective:
 
     A *term* is any object with
 
-    - ``name``: under which its loss is reported;
-    - ``weight``: what its loss is multiplied by, read in every iteration;
-    - ``targets(view)``: whatever it compares the picture with, taken once per size from a :class:`View`;
+    - ``name``: the key of its loss;
+    - ``weight``: the factor of its loss, read in every iteration;
+    - ``targets(view)``: whatever it compares the picture with, computed once per size from a :class:`View`;
     - ``taps(view, targets)``: a list of ``(layer, measure)``, the sums over feature maps that its loss needs; see
       :func:`~nstlib.features.feature_sums`. It may be empty. ``(layer, measure, 2)`` or ``(layer, measure, 4)`` shows
       the network the picture at a half or a quarter of its size;
@@ -60,7 +60,7 @@ class Objective:
     Args:
         terms: ``{name: term}``.
         view: :class:`View`.
-        targets: ``{name: targets}`` of another objective of this size, for the terms that shall not take theirs anew.
+        targets: ``{name: targets}`` of another objective of this size, reused instead of computed again.
 
     Attributes:
         targets: ``{name: targets}`` of all terms.

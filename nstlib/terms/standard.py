@@ -69,9 +69,9 @@ class StyleLoss:
 
     Args:
         settings: :class:`~nstlib.Settings`; ``style_weight`` and the weights of ``style_layers`` may change.
-        weights: how much each pixel counts, besides its transparency, shape (1, 1, H, W), or None.
-        rest: for a part of a picture, ``{layer: Moments}`` of the other parts: the whole is to have the style. None for
-            a whole picture.
+        weights: of the pixels, on top of their transparency, shape (1, 1, H, W), or None.
+        rest: ``{layer: Moments}`` of the other parts of the picture, added before the style loss is taken; None for a
+            whole picture.
     """
 
     name = "style"
@@ -102,7 +102,7 @@ class StyleLoss:
             moments = Moments(*found)
             if self._rest is not None:
                 moments = moments + self._rest[layer]
-            # Where nothing counts there is nothing to be unlike the style.
+            # A mask without area has no statistics to compare.
             losses[layer] = torch.where(moments.count[:, 0, 0] > 0, self._distance(moments, target), 0)
         return _mean(losses, self._settings.style_layers)
 
@@ -139,7 +139,7 @@ class TotalVariation:
 
 
 def standard_terms(settings):
-    """The three of them."""
+    """The three standard terms."""
     return [ContentLoss(settings), StyleLoss(settings), TotalVariation(settings)]
 
 

@@ -25,7 +25,7 @@ class Pixels(nn.Module):
         return self.pixels
 
     def resized(self, start):
-        """A canvas of the same kind and look at another size.
+        """The same canvas at another size.
 
         Args:
             start: the picture that this one was made from, at that size.

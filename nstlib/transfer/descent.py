@@ -1,4 +1,4 @@
-"""Gradient descent at one size, one iteration after the other, with all that may go wrong there."""
+"""Gradient descent at one size, with overflow, divergence, lack of memory and interruption taken care of."""
 
 import copy
 import warnings
@@ -20,7 +20,7 @@ LARGEST_SCALE, SMALLEST_SCALE = 2.0**10, 2.0**-24
 
 
 class Descent:
-    """A canvas on its way down the loss, at one size.
+    """Gradient descent on a canvas, at one size.
 
     Args:
         canvas: the parameters to optimise, from the picture to start with; see :mod:`nstlib.transfer.canvas`.
@@ -28,12 +28,12 @@ class Descent:
         settings: :class:`~nstlib.Settings`; the live ones are read in every step.
         plan: :class:`~nstlib.features.Plan` to begin with; when memory runs out, a tighter one takes its place.
         view: function of a plan that gives the :class:`~nstlib.terms.View`; called at the first step.
-        targets: ``{name: targets}`` that are known already.
+        targets: ``{name: targets}`` to reuse instead of computing them.
         history: pairs of L-BFGS's history, if fewer than usual.
 
     Attributes:
-        average: the canvas to show: the running mean of the iterates, or a copy of the last one where the optimizer has
-            no jitter. Always finite, and never changed: each step makes a new one.
+        average: the canvas to show: the running mean of the iterates, or a copy of the last one if the optimizer does
+            not fluctuate. It is always finite, and replaced, never modified, by each step.
         iterations: how many were made.
         plan: the plan in use.
     """
@@ -111,11 +111,11 @@ class Descent:
         self._stepper.load(state["stepper"])
 
     def _loss_weights(self):
-        """All that weighs one loss against another."""
+        """All weights that the total loss depends on."""
         return (*(term.weight for term in self._terms.values()), *self.settings.layer_weights)
 
     def _evaluate(self):
-        """Fill the parameters' gradients, finite; return the losses."""
+        """Compute gradients, repeating the backward pass with a smaller scale on overflow; return the losses."""
         half = self._half
         while True:
             losses = self._with_less_memory(self._losses_and_gradient)

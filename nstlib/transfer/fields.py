@@ -183,7 +183,8 @@ def _field(default, check, parse=str, write=str, *, none=None, **about):
 
 
 def _limits(least, most):
-    return f" of at least {least:g}" if most == math.inf else f" from {least:g} to {most:g}"
+    least, most = _shortest(least), _shortest(most)
+    return f" of at least {least}" if most == "inf" else f" from {least} to {most}"
 
 
 def _shortest(value):

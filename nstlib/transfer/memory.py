@@ -146,7 +146,7 @@ def plan_for(backbone, size, memory, *, device="cpu", need=peak_memory, **option
 
 
 class Plans:
-    """The plans of a transfer, as its settings or the free memory have it.
+    """The plans of a transfer, as its settings or the free memory decide.
 
     Args:
         backbone: :class:`~nstlib.features.Backbone`.
@@ -155,7 +155,7 @@ class Plans:
         plan: the only one, if one is given.
 
     Raises:
-        TypeError: ``plan`` is none.
+        TypeError: ``plan`` is not a :class:`~nstlib.features.Plan`.
     """
 
     def __init__(self, backbone, device, memory, plan=None):

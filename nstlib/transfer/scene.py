@@ -1,4 +1,4 @@
-"""The pictures of a transfer, at any size: what is painted, in which styles, and what painting starts from."""
+"""The pictures of a transfer, at any size: content, styles and starting picture."""
 
 import functools
 import hashlib

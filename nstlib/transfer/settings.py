@@ -179,7 +179,7 @@ class Settings:
 
     @property
     def fixed(self):
-        """What the result depends on and a resumed run must share, to be compared."""
+        """Everything that the result depends on and a resumed run must share, as values to compare."""
         values = [(n, getattr(self, n)) for n, f in FIELDS.items() if not (f.metadata["live"] or f.metadata["free"])]
         init = self.init if isinstance(self.init, str) and self.init in INITS else fields.GIVEN
         return [*values, tuple(self.content_layers), tuple(self.style_layers), init]

@@ -1,4 +1,4 @@
-"""How the parameters of a canvas are moved: by one optimizer, then perhaps by another."""
+"""Optimizer steps, with the optimizer replaced while it runs if the settings ask for it."""
 
 import warnings
 
@@ -14,12 +14,12 @@ SHORTEST_HISTORY = 2
 
 
 class Stepper:
-    """Moves parameters with the optimizer that the settings name, and starts anew where its state no longer fits.
+    """Steps parameters with the optimizer that the settings name, and resets it when its state no longer applies.
 
     Args:
         parameters: leaf tensors.
         settings: :class:`~nstlib.Settings`; ``optimizer`` and ``learning_rate`` are read in every step.
-        loss_weights: all that weighs one loss against another: the curvature that L-BFGS has gathered belongs to these.
+        loss_weights: all weights that the loss depends on; L-BFGS's history is only valid for these.
         history: pairs of L-BFGS's history, if fewer than usual.
     """
 
@@ -34,11 +34,11 @@ class Stepper:
 
     @property
     def jitters(self):
-        """Whether its iterates do, so that their mean makes a better picture than the last one."""
+        """Whether its iterates fluctuate, so that their mean is a better picture than the last one."""
         return not isinstance(self._optimizer, LBFGS)
 
     def start(self, loss_weights, name=None):
-        """Begin without any state, with the optimizer that the settings name or the one named here."""
+        """Reset: a new optimizer without state, the one that the settings name or the one named here."""
         name = name or self._settings.optimizer
         optimizer = make_optimizer(name, self._parameters, self._settings.learning_rate)
         if self._history is not None and isinstance(optimizer, LBFGS):
@@ -47,13 +47,13 @@ class Stepper:
             self._optimizer, self._name, self._loss_weights = optimizer, name, loss_weights
 
     def follow_settings(self, loss_weights):
-        """Start anew if the settings name another optimizer, or L-BFGS is to go down another loss."""
+        """Reset if the settings name another optimizer, or if L-BFGS's history belongs to another loss."""
         stale = not self.jitters and loss_weights != self._loss_weights
         if self._settings.optimizer != self._name or stale:
             self.start(loss_weights)
 
     def move(self, loss):
-        """Take one step along the gradients; when memory runs out for L-BFGS, with less of its history."""
+        """Take one step; if memory runs out for L-BFGS, retry with a shorter history."""
         while True:
             rate = self._settings.learning_rate or OPTIMIZERS[self._name].learning_rate
             self._optimizer.param_groups[0]["lr"] = rate
@@ -72,7 +72,7 @@ class Stepper:
             self.start(self._loss_weights)
 
     def take_over(self, other):
-        """Carry over the state of the stepper of a smaller canvas, if the optimizers are of a kind.
+        """Carry over the state of a smaller canvas's stepper, if both use the same optimizer.
 
         Momenta and squared gradients have their parameter's shape and are enlarged with it. L-BFGS starts its history
         anew: its curvature pairs do not survive interpolation.

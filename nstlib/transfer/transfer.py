@@ -30,8 +30,8 @@ class StyleTransfer:
         style: picture, or a list of pictures to blend.
         preset: name in :data:`~nstlib.transfer.settings.PRESETS`.
         terms: further terms of the loss; see :class:`~nstlib.terms.Objective`.
-        targets: ``{name: {size: targets}}`` of another transfer's :attr:`targets`, for the terms that shall not take
-            theirs anew: ``{"style": other.targets["style"]}`` for another content in the same style.
+        targets: ``{name: {size: targets}}`` from another transfer's :attr:`targets`, reused instead of computed again:
+            ``{"style": other.targets["style"]}`` for another content in the same style.
         plan: :class:`~nstlib.features.Plan` for every size, instead of the one that ``memory`` decides.
         max_pixels: larger input pictures are refused.
         **options: fields of :class:`~nstlib.Settings`.
@@ -142,7 +142,7 @@ class StyleTransfer:
 
     @property
     def targets(self):
-        """``{name: {size: targets}}`` of the level at work, for other transfers."""
+        """``{name: {size: targets}}`` of the current level, for other transfers."""
         return {name: {self.size: targets} for name, targets in self._descent.targets.items()}
 
     @property
@@ -164,6 +164,7 @@ class StyleTransfer:
 
     def _task(self, size):
         """Of a level: its plan, a function that gives its view, and the targets that are known already."""
+        # The functions hold no reference to the transfer, which would keep it alive.
         known = {name: targets[size] for name, targets in self._known.items() if size in targets}
         return self.plan_at(size), partial(self._scene.view, size, self.backbone, self.plans.for_targets), known
 
@@ -230,7 +231,7 @@ def _by_name(terms):
 
 
 def _of_terms(targets, terms):
-    """``targets``, or :class:`InputError` for those of a term that there is not."""
+    """``targets``; raises :class:`InputError` for those of an unknown term."""
     for name in targets:
         check_choice("term", name, terms)
     return targets
