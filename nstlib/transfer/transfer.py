@@ -163,8 +163,7 @@ class StyleTransfer:
         return self._scene.start(size).to(self.device, self.backbone.arithmetic)
 
     def _task(self, size):
-        """Of a level: its plan, a function that gives its view, and the targets that are known already."""
-        # The functions hold no reference to the transfer, which would keep it alive.
+        """Of a level: its plan, a function that gives its view (and does not keep the transfer alive), known targets."""
         known = {name: targets[size] for name, targets in self._known.items() if size in targets}
         return self.plan_at(size), partial(self._scene.view, size, self.backbone, self.plans.for_targets), known
 
