@@ -163,7 +163,7 @@ class StyleTransfer:
         return self._scene.start(size).to(self.device, self.backbone.arithmetic)
 
     def _task(self, size):
-        """Of a level: its plan, a function that gives its view (and does not keep the transfer alive), known targets."""
+        """Of a level: plan, a function that gives its view and keeps no transfer alive, known targets."""
         known = {name: targets[size] for name, targets in self._known.items() if size in targets}
         return self.plan_at(size), partial(self._scene.view, size, self.backbone, self.plans.for_targets), known
 
