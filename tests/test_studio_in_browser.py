@@ -11,13 +11,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
+from conftest import ROOT
+from test_notebooks import SHORT, replaced
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 PICTURES = os.environ.get("NSTLIB_SCREENSHOTS") and Path(os.environ["NSTLIB_SCREENSHOTS"])
-ROOT = Path(__file__).parents[1]
 WAIT = 40_000  # milliseconds, for a busy machine; what is waited for usually takes a second or two
 
 pytestmark = [
@@ -29,7 +31,8 @@ pytestmark = [
 @pytest.fixture
 def lab(tmp_path):
     """Address of a JupyterLab that serves the quickstart notebook."""
-    shutil.copy(ROOT / "notebooks" / "00_quickstart.ipynb", tmp_path)
+    notebook = nbformat.read(ROOT / "notebooks" / "00_quickstart.ipynb", as_version=4)
+    nbformat.write(replaced(notebook, SHORT["00_quickstart"]), tmp_path / "00_quickstart.ipynb")
     for name, text in {
         "notebook-extension/tracker": '{"windowingMode": "none"}',  # cells out of sight are rendered too
         "apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}',
@@ -38,7 +41,7 @@ def lab(tmp_path):
         file.parent.mkdir(parents=True)
         file.write_text(text)
     environment = {
-        **os.environ, "NSTLIB_FAST": "1", "JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "settings"),
+        **os.environ, "JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "settings"),
         "JUPYTER_CONFIG_DIR": str(tmp_path / "config"), "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"),
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
     }  # fmt: skip

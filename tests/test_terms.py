@@ -202,9 +202,9 @@ def test_names_that_mean_two_things_are_refused(names):
 
 def test_what_is_no_term_is_refused():
     with pytest.raises(TypeError, match="str is no term of a loss: it has no name, weight, targets, taps, loss"):
-        StyleTransfer(CONTENT, STYLE, terms=["depth"], **SMALL)
+        StyleTransfer(CONTENT, STYLE, backbone=make_net(), terms=["depth"], **SMALL)
     with pytest.raises(InputError, match="unknown term 'stile'.*did you mean 'style'"):
-        StyleTransfer(CONTENT, STYLE, targets={"stile": {}}, **SMALL)
+        StyleTransfer(CONTENT, STYLE, backbone=make_net(), targets={"stile": {}}, **SMALL)
 
 
 def test_what_is_no_loss_of_each_picture_is_refused():
