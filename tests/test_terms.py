@@ -203,8 +203,33 @@ def test_names_that_mean_two_things_are_refused(names):
 def test_what_is_no_term_is_refused():
     with pytest.raises(TypeError, match="str is no term of a loss: it has no name, weight, targets, taps, loss"):
         StyleTransfer(CONTENT, STYLE, backbone=make_net(), terms=["depth"], **SMALL)
+    for terms, message in ((Sums, "Sums is a class"), (Sums("a", "relu1_1"), "must be a list of terms")):
+        with pytest.raises(TypeError, match=message):
+            StyleTransfer(CONTENT, STYLE, backbone=make_net(), terms=[terms] if terms is Sums else terms, **SMALL)
+    with pytest.raises(InputError, match="unknown layer of 'a' 'relu9_1'"):
+        next(StyleTransfer(CONTENT, STYLE, backbone=make_net(), terms=[Sums("a", "relu9_1")], **SMALL))
     with pytest.raises(InputError, match="unknown term 'stile'.*did you mean 'style'"):
         StyleTransfer(CONTENT, STYLE, backbone=make_net(), targets={"stile": {}}, **SMALL)
+
+
+def test_targets_that_do_not_fit_are_refused():
+    first = StyleTransfer(CONTENT, STYLE, backbone=make_net(), **SMALL)
+    next(first)
+    for targets in (3, {"style": 3}):
+        with pytest.raises(InputError, match="targets must be"):
+            StyleTransfer(CONTENT, STYLE, backbone=make_net(), targets=targets, **SMALL)
+    options = {**SMALL, "targets": {"style": first.targets["style"]}, "style_layers": "relu1_1"}
+    with pytest.raises(InputError, match="the settings name relu1_1"):
+        next(StyleTransfer(CONTENT, STYLE, backbone=make_net(), **options))
+
+
+def test_a_weight_that_is_no_number_is_refused():
+    transfer = StyleTransfer(CONTENT, STYLE, backbone=make_net(), terms=[Sums("more", "relu1_1")], **SMALL)
+    transfer.terms["more"].weight = "x"
+    with pytest.raises(InputError, match="the weight of 'more' must be a number of at least 0, received 'x'"):
+        next(transfer)
+    with pytest.raises(TypeError):
+        transfer.terms["other"] = Sums("other", "relu1_1")
 
 
 def test_what_is_no_loss_of_each_picture_is_refused():

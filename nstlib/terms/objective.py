@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from ..errors import InputError
+from ..errors import InputError, check_choice
 from ..features.backbone import Backbone
 from ..features.tiling import feature_sums
 from ..images import composite
@@ -75,10 +75,12 @@ class Objective:
             taps = list(term.taps(view, self.targets[name]))
             self._counts[name] = len(taps)
             for index, (layer, measure, *reduction) in enumerate(taps):
+                check_choice(f"layer of {name!r}", layer, self.backbone.layers)
                 (factor,) = reduction or (1,)
                 if factor not in REDUCTIONS:
                     raise InputError(
-                        f"a tap of {name!r} asks for the picture reduced {factor} times; possible: 1, 2, 4"
+                        f"a tap of {name!r} asks for the picture reduced {factor} times; choose from "
+                        f"{', '.join(map(str, REDUCTIONS))}"
                     )
                 self._passes.setdefault(factor, []).append((name, index, (layer, measure)))
 
@@ -96,10 +98,10 @@ class Objective:
         sums = self._sums(image, plan)
         losses = {name: term.loss(image, sums[name], self.targets[name]) for name, term in self._terms.items()}
         for name, loss in losses.items():
-            if loss.shape != image.shape[:1]:
+            if not isinstance(loss, torch.Tensor) or loss.shape != image.shape[:1]:
                 raise InputError(
-                    f"the term {name!r} must give one loss per picture, shape ({len(image)},), received the shape "
-                    f"{tuple(loss.shape)}"
+                    f"the term {name!r} must give one loss per picture, shape ({len(image)},), received "
+                    f"{getattr(loss, 'shape', loss)}"
                 )
         return losses
 

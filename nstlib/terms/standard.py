@@ -48,6 +48,7 @@ class ContentLoss:
         return targets
 
     def taps(self, view, targets):
+        _check_layers(targets, self._settings.content_layers)
         return [
             (layer, _squared_error(found, layer_weights(view.backbone, layer, view.transparency)))
             for layer, (found, _) in targets.items()
@@ -91,6 +92,7 @@ class StyleLoss:
         return {layer: blend([style[layer] for style in styles], shares) for layer in layers}
 
     def taps(self, view, targets):
+        _check_layers(targets, self._settings.style_layers)
         weights = self._weights
         if view.transparency is not None:
             weights = view.transparency if weights is None else view.transparency * weights
@@ -211,9 +213,17 @@ def _squared_error(target, weights):
     return measure
 
 
+def _check_layers(targets, layers):
+    """Raise :class:`InputError` unless the targets are those of the layers that the settings name."""
+    if set(targets) != set(layers):
+        raise InputError(
+            f"the targets are those of {', '.join(targets)}, the settings name {', '.join(layers)}: a running transfer "
+            "keeps its layers (give one the weight 0 to leave it out), and so do targets of another transfer"
+        )
+
+
 def _mean(losses, weights):
     """Weighted mean of ``{layer: loss}``."""
-    if set(losses) != set(weights):
-        raise InputError("a running transfer keeps its layers: give one the weight 0 to leave it out")
+    _check_layers(losses, weights)
     total = sum(weights.values())
     return sum(losses[layer] * (weight / total) for layer, weight in weights.items())

@@ -5,6 +5,7 @@ import warnings
 
 import torch
 
+from ..checks import number
 from ..errors import Diverged
 from ..terms import Objective
 from .interruption import uninterrupted
@@ -77,7 +78,7 @@ class Descent:
         self._stepper.follow_settings(self._loss_weights())
         losses = self._evaluate()
         with uninterrupted():
-            self._good = self.average  # its loss is known to be finite
+            self._good = self.average  # the iterate it ends with has a finite loss
             self._update(losses["total"].sum())
             self.iterations += 1
         return losses
@@ -111,8 +112,9 @@ class Descent:
         self._stepper.load(state["stepper"])
 
     def _loss_weights(self):
-        """All weights that the total loss depends on."""
-        return (*(term.weight for term in self._terms.values()), *self.settings.layer_weights)
+        """All weights that the total loss depends on, as plain floats, which a checkpoint can hold."""
+        weights = (number(f"the weight of {name!r}", term.weight, 0) for name, term in self._terms.items())
+        return (*weights, *self.settings.layer_weights)
 
     def _evaluate(self):
         """Compute gradients, repeating the backward pass with a smaller scale on overflow; return the losses."""

@@ -2,7 +2,9 @@
 
 import functools
 import hashlib
+from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
 
 from ..ambient import choose_device, plain_torch
 from ..checkpoints import read_state, write_state
@@ -31,7 +33,7 @@ class StyleTransfer:
         preset: name in :data:`~nstlib.transfer.settings.PRESETS`.
         terms: further terms of the loss; see :class:`~nstlib.terms.Objective`.
         targets: ``{name: {size: targets}}`` from another transfer's :attr:`targets`, reused instead of computed again:
-            ``{"style": other.targets["style"]}`` for another content in the same style.
+            ``{"style": other.targets["style"]}`` for another content in the same style. Other sizes compute theirs.
         plan: :class:`~nstlib.features.Plan` for every size, instead of the one that ``memory`` decides.
         max_pixels: larger input pictures are refused.
         **options: fields of :class:`~nstlib.Settings`.
@@ -55,7 +57,7 @@ class StyleTransfer:
     ):
         with plain_torch():
             self.settings = settings = make_settings(preset, **options)
-            self.terms = _by_name([*standard_terms(settings), *terms])
+            self.terms = _by_name(standard_terms(settings), terms)
             self.device = choose_device(settings.device)
             self.backbone = prepare_backbone(settings, self.device)
             least = self.backbone.smallest_side
@@ -142,7 +144,7 @@ class StyleTransfer:
 
     @property
     def targets(self):
-        """``{name: {size: targets}}`` of the current level, for other transfers."""
+        """``{name: {size: targets}}`` of the current level, for other transfers; empty before its first step."""
         return {name: {self.size: targets} for name, targets in self._descent.targets.items()}
 
     @property
@@ -211,14 +213,19 @@ def _check_state(state, fingerprint, path):
         raise InputError(f"{path} holds a picture that is not finite: it is of no use, delete it")
 
 
-def _by_name(terms):
-    """``{name: term}``.
+def _by_name(standard, added):
+    """``{name: term}``, read only.
 
     Raises:
-        TypeError: an object that is no term.
+        TypeError: an object that is no term, or no list of terms.
         InputError: a name that is given twice or means the sum.
     """
+    if not isinstance(added, (list, tuple)):
+        raise TypeError(f"terms must be a list of terms, received {added!r}")
+    terms = [*standard, *added]
     for term in terms:
+        if isinstance(term, type):
+            raise TypeError(f"{term.__name__} is a class: give an instance of it as a term")
         lacking = [name for name in ("name", "weight", "targets", "taps", "loss") if not hasattr(term, name)]
         if lacking:
             raise TypeError(f"{type(term).__name__} is no term of a loss: it has no {', '.join(lacking)}")
@@ -226,11 +233,13 @@ def _by_name(terms):
     for name in names:
         if names.count(name) > 1 or name == "total":
             raise InputError(f"the terms of a loss need different names, and none may be 'total'; received {names}")
-    return dict(zip(names, terms, strict=True))
+    return MappingProxyType(dict(zip(names, terms, strict=True)))
 
 
 def _of_terms(targets, terms):
-    """``targets``; raises :class:`InputError` for those of an unknown term."""
+    """``targets``; raises :class:`InputError` for those of an unknown term or of another form."""
+    if not isinstance(targets, Mapping) or not all(isinstance(sizes, Mapping) for sizes in targets.values()):
+        raise InputError("targets must be {name: {size: targets}}, such as {'style': other.targets['style']}")
     for name in targets:
         check_choice("term", name, terms)
     return targets
