@@ -57,7 +57,7 @@ def matched(paint, measure, target, rounds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--vgg19", help="VGG-19 weights file; without it torchvision's are downloaded")
+    parser.add_argument("--vgg19", help="VGG-19 weights file, by default that of nstlib[vgg19]")
     parser.add_argument("--contents", nargs="+", required=True)
     parser.add_argument("--styles", nargs="+", required=True)
     parser.add_argument("--student", help="weights of the compact network (default: the package's)")

@@ -108,7 +108,7 @@ def main():
     parser.add_argument("--iterations", type=int, default=120)
     parser.add_argument("--tile-iterations", type=int, default=24)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=[m for m in METHODS if m != "untiled"])
-    parser.add_argument("--vgg19", help="VGG-19 weights file; without it torchvision's are downloaded")
+    parser.add_argument("--vgg19", help="VGG-19 weights file, by default that of nstlib[vgg19]")
     parser.add_argument("--output", default=".", help="folder for the pictures")
     options = parser.parse_args()
     reference = load_backbone("vgg19", weights=options.vgg19)

@@ -39,9 +39,6 @@ SHORT = {
         "BATCH = 8": "BATCH = 2",
         "SIZE = 384": "SIZE = 64",
         "ITERATIONS = 200": "ITERATIONS = 4",
-        "import ARCHITECTURES": "import STYLE_LAYERS, ARCHITECTURES",
-        # Its own teacher, as VGG-19 would have to be downloaded.
-        "Teacher.vgg19()": 'Teacher((load_backbone("compact"), STYLE_LAYERS, {}))',
     },
     "06_super_resolution": {"STEPS = 1000": "STEPS = 4", "CROP = 40": "CROP = 16"},
 }

@@ -100,12 +100,10 @@ def test_distilled_encoder_of_another_shape(tmp_path):
         load_distilled(tmp_path / "w.safetensors")
 
 
-def test_the_shipped_network_paints_where_the_real_one_would(data):
+def test_the_shipped_network_paints_where_the_real_one_would():
     """The gradients of the style loss, on pictures not used in training, point the same way as VGG-19's."""
-    vgg19 = load_backbone("vgg19", deepest="relu3_1", weights=data / "weights" / "vgg19_conv1_1_to_conv3_4.safetensors")
-    content, style = (
-        resize(load_image(data / "images" / name), (160, 160)) for name in ("content/cornell.jpg", "style/la_muse.jpg")
-    )
+    vgg19 = load_backbone("vgg19", deepest="relu3_1")
+    content, style = (resize(load_image(f"sample:{name}"), (160, 160)) for name in ("coffee", "meadow"))
     terms = [("style", layer) for layer in STYLE_LAYERS[:3]]
     compact, random = load_backbone("compact", deepest="relu3_1"), Backbone.random(ARCHITECTURES["compact"])
     networks = {"vgg19": vgg19, "compact": compact, "random": random}

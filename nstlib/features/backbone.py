@@ -14,6 +14,7 @@ from .replicate import replicate_conv
 #: Output channels of every convolution, one tuple per block (the convolutions between two poolings).
 ARCHITECTURES = {
     "vgg19": ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4),
+    "vgg19_torchvision": ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4),
     "vgg16": ((64, 64), (128, 128), (256,) * 3, (512,) * 3, (512,) * 3),
     "compact": ((16, 16), (48, 48), (64,) * 4, (128,) * 4, (256,)),
 }

@@ -1,5 +1,6 @@
 """Backbones with trained weights: finding the file, recognising its network, downloading what is missing."""
 
+import functools
 import http.client
 import os
 import re
@@ -13,25 +14,28 @@ from torch import nn
 from ..ambient import own_random, plain_torch
 from ..errors import InputError, check_choice
 from .backbone import ARCHITECTURES, BACKBONES, Backbone, layer_names
+from .original import FILE, packaged_file, read_original
 from .weight_files import existing_file, fitted, read_weights
 
 COMPACT_WEIGHTS = Path(__file__).parents[1] / "weights" / "compact.safetensors"
 #: Bytes of torchvision's files.
-FILE_SIZES = {"vgg19": 574_673_361, "vgg16": 553_433_881}
+FILE_SIZES = {"vgg19_torchvision": 574_673_361, "vgg16": 553_433_881}
+INSTALL = 'pip install "nstlib[vgg19] @ git+https://github.com/nstlib/nstlib"'
 
 
 def load_backbone(name="auto", *, deepest="relu5_1", weights=None, pooling="max", padding="replicate"):
     """A backbone with trained weights, frozen and ready for use.
 
     Args:
-        name: ``"vgg19"`` or ``"vgg16"`` (the reference networks; torchvision's weights are downloaded once, with
-            their hash checked, unless there is a local file), ``"compact"`` (the distilled VGG-19 in this package),
-            or ``"auto"``: the network that ``weights`` belong to; without ``weights``, VGG-19 if its file is on this
-            machine, else compact with a warning.
+        name: ``"vgg19"`` (the original network, from the data package of ``nstlib[vgg19]``), ``"vgg19_torchvision"``
+            or ``"vgg16"`` (torchvision's weights, downloaded once with their hash checked), ``"compact"`` (the
+            distilled VGG-19 in this package), or ``"auto"``: the network that ``weights`` belong to; without
+            ``weights``, compact with a notice, as for a transfer on a CPU (see :func:`choose_backbone`).
         deepest: last layer to build.
-        weights: path of a weights file (``.pth``, ``.pt`` or ``.safetensors`` with torchvision's names, or one that
-            :mod:`nstlib.training.distill` made). By default the file named by the environment variable
-            ``NSTLIB_VGG19`` or ``NSTLIB_VGG16``, else the one in torch hub's cache.
+        weights: path of a weights file (``.pth``, ``.pt`` or ``.safetensors`` with torchvision's names, the data
+            package's own, or one that :mod:`nstlib.training.distill` made). By default the file named by the
+            environment variable ``NSTLIB_VGG19``, ``NSTLIB_VGG19_TORCHVISION`` or ``NSTLIB_VGG16``, else the one in
+            the data package or in torch hub's cache.
         pooling: see :class:`~nstlib.features.Backbone`.
         padding: of all convolutions.
 
@@ -39,19 +43,18 @@ def load_backbone(name="auto", *, deepest="relu5_1", weights=None, pooling="max"
         :class:`~nstlib.features.Backbone` in evaluation mode, float32, on the CPU.
 
     Raises:
-        InputError: unknown name or layer, unreadable or incomplete file, weights of another network, or a failed
-            download.
+        InputError: unknown name or layer, missing weights, unreadable or incomplete file, weights of another network,
+            or a failed download.
     """
     check_choice("backbone", name, BACKBONES)
     if name == "auto" and weights is None:
-        name, notice = _best_available()
-        if notice:
-            warnings.warn(notice, stacklevel=2)
+        name = choose_backbone("cpu")
     if weights is None:
-        weights = COMPACT_WEIGHTS if name == "compact" else _local_file(name) or _download(name)
+        weights = _local_file(name) or _download(name)
     with plain_torch(), own_random():  # initialisation must not advance the caller's random numbers
         # In weights of torchvision's ``.features`` alone, names begin with a number.
-        state = {re.sub(r"^(?=\d)", "features.", key): value for key, value in read_weights(weights).items()}
+        state = read_original(weights) if Path(weights).name == FILE else read_weights(weights)
+        state = {re.sub(r"^(?=\d)", "features.", key): value for key, value in state.items()}
         name = _recognised(state, name, weights)
         backbone = Backbone(ARCHITECTURES[name], deepest=deepest, pooling=pooling, border=padding, padding=padding)
         state = {_names_in_files(name).get(key, key): value for key, value in state.items()}
@@ -67,6 +70,34 @@ def load_backbone(name="auto", *, deepest="relu5_1", weights=None, pooling="max"
     return backbone.eval().requires_grad_(False)
 
 
+def choose_backbone(device_type):
+    """Name of the network that ``"auto"`` stands for: VGG-19 on a GPU if its weights are on this machine, else compact.
+
+    Nothing is downloaded. Compact comes with a notice, once per process.
+
+    Args:
+        device_type: ``"cpu"``, ``"cuda"`` or another of torch's.
+    """
+    at_hand = _local_file("vgg19") is not None
+    if at_hand and device_type != "cpu":
+        return "vgg19"
+    _notify(at_hand)
+    return "compact"
+
+
+@functools.cache
+def _notify(at_hand):
+    """Warn that compact stands in for VGG-19, once per process and per remedy."""
+    where = "on a CPU" if at_hand else "where the weights of VGG-19 are missing"
+    remedy = "use backbone='vgg19'" if at_hand else f"run {INSTALL} (18 MB) and use backbone='vgg19'"
+    warnings.warn(
+        f"backbone='auto' is the embedded compact network {where}. For the final quality {remedy}, "
+        "which takes about ten times as long: some 10 minutes at 512 pixels on two CPU cores. "
+        "backbone='compact' silences this notice.",
+        stacklevel=4,
+    )
+
+
 def metadata(path=COMPACT_WEIGHTS):
     """Metadata of a safetensors weights file: what made it, from which teachers, under which licence.
 
@@ -79,17 +110,6 @@ def metadata(path=COMPACT_WEIGHTS):
             return file.metadata() or {}
     except SafetensorError as error:
         raise InputError(f"{path} is not a safetensors file: {error}") from None
-
-
-def _best_available():
-    """``(name, notice)``: VGG-19 if its weights are on this machine, else compact and a notice for the user."""
-    hint = "backbone='vgg19' downloads the reference (548 MB) once; backbone='compact' silences this notice."
-    try:
-        if _local_file("vgg19") is not None:
-            return "vgg19", None
-    except InputError as error:
-        return "compact", f"{error}. Until then the embedded compact network is used. {hint}"
-    return "compact", f"The VGG-19 weights are not on this machine: using the embedded compact network. {hint}"
 
 
 def _recognised(state, name, source):
@@ -131,9 +151,13 @@ def _add_embeddings(backbone, state, source):
 
 
 def _local_file(name):
-    """Path of the weights of a torchvision network on this machine, or None; an incomplete download is refused."""
+    """Path of the weights of a network on this machine, or None; an incomplete download is refused."""
+    if name == "compact":
+        return COMPACT_WEIGHTS
     if path := os.environ.get(f"NSTLIB_{name.upper()}"):
         return Path(path)
+    if name == "vgg19":
+        return packaged_file()
     path = _cache_file(name)
     if not path.is_file():
         return None
@@ -149,11 +173,17 @@ def _cache_file(name):
 def _url(name):
     from torchvision.models import VGG16_Weights, VGG19_Weights
 
-    return {"vgg19": VGG19_Weights, "vgg16": VGG16_Weights}[name].IMAGENET1K_V1.url
+    return {"vgg19_torchvision": VGG19_Weights, "vgg16": VGG16_Weights}[name].IMAGENET1K_V1.url
 
 
 def _download(name):
     """Fetch torchvision's weights into torch hub's cache; the file name carries the hash to check."""
+    if name == "vgg19":
+        raise InputError(
+            f"the weights of vgg19 are not on this machine: run {INSTALL} (18 MB), or name a file of them with "
+            "weights= or NSTLIB_VGG19; backbone='vgg19_torchvision' downloads retrained ones (548 MB), "
+            "backbone='compact' needs no download"
+        )
     url, path = _url(name), _cache_file(name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

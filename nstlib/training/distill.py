@@ -200,7 +200,7 @@ class Distillation:
 def main(arguments=None):
     """``python -m nstlib.training.distill FOLDER ... -o compact.safetensors``"""
     parser = make_parser("nstlib.training.distill", "Train the compact network.", steps=5000)
-    parser.add_argument("--vgg19", help="VGG-19 weights file; without it torchvision's are downloaded")
+    parser.add_argument("--vgg19", help="VGG-19 weights file, by default that of nstlib[vgg19]")
     parser.add_argument("--distilled", help="16x distilled encoder, the teacher above relu3_1")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--crop", type=int, default=128)

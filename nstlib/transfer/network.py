@@ -7,7 +7,7 @@ import torch
 
 from ..errors import InputError
 from ..features.backbone import Backbone, deepest_of
-from ..features.pretrained import load_backbone
+from ..features.pretrained import choose_backbone, load_backbone
 from .settings import FIELDS
 
 
@@ -28,6 +28,8 @@ def prepare_backbone(settings, device):
         if settings.weights is not None:
             raise InputError("weights are for a network that is named; the one given has its own")
     else:
+        if backbone == "auto" and settings.weights is None:
+            backbone = choose_backbone(device.type)
         backbone = load_backbone(
             backbone,
             deepest=deepest_of(layers, backbone),

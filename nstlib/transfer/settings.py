@@ -90,14 +90,14 @@ class Settings:
         BACKBONES,
         free=True,
         group="network",
-        help="network whose features are compared; auto is vgg19 if its weights are on this machine, else compact",
+        help="network whose features are compared; auto is vgg19 on a GPU, if it is installed, else compact",
     )
     weights: str | None = fields.file(
         None,
         none="",
         free=True,
         group="network",
-        help="weights of the network, by default found on this machine or downloaded",
+        help="weights of the network, by default found on this machine; only torchvision's are downloaded",
     )
     network: str | None = fields.text(
         None,
