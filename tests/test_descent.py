@@ -209,6 +209,30 @@ def test_a_shortened_history_stays_short(monkeypatch, tmp_path, resumed):
     assert lengths[1:] == [5] * 12
 
 
+def test_weights_may_be_numbers_of_numpy_when_a_checkpoint_is_saved(tmp_path):
+    class Brightness:
+        name, weight = "brightness", np.float64(3)
+
+        def targets(self, view):
+            return None
+
+        def taps(self, view, targets):
+            return []
+
+        def loss(self, image, sums, targets):
+            return image.mean((1, 2, 3))
+
+    def make():
+        return StyleTransfer(CONTENT, STYLE, terms=[Brightness()], **FAST)
+
+    transfer, other = make(), make()
+    transfer.settings.content_layers["relu4_2"] = np.float64(2)
+    next(transfer)
+    transfer.save_checkpoint(tmp_path / "state.pt")
+    other.load_checkpoint(tmp_path / "state.pt")
+    assert torch.equal(other.image, transfer.image)
+
+
 def test_nothing_keeps_a_transfer_alive():
     """Its network and history are gigabytes that the next one needs: no cycle waits for a collection."""
     gc.collect()

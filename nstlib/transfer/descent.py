@@ -77,7 +77,7 @@ class Descent:
         self._stepper.follow_settings(self._loss_weights())
         losses = self._evaluate()
         with uninterrupted():
-            self._good = self.average  # its loss is known to be finite
+            self._good = self.average  # the iterate it ends with has a finite loss
             self._update(losses["total"].sum())
             self.iterations += 1
         return losses
@@ -112,7 +112,8 @@ class Descent:
 
     def _loss_weights(self):
         """All that weighs one loss against another."""
-        return (*(term.weight for term in self._terms.values()), *self.settings.layer_weights)
+        # Plain floats: a checkpoint that holds NumPy numbers cannot be read without running code.
+        return (*(float(term.weight) for term in self._terms.values()), *self.settings.layer_weights)
 
     def _evaluate(self):
         """Fill the parameters' gradients, finite; return the losses."""

@@ -175,7 +175,8 @@ class Settings:
     @property
     def layer_weights(self):
         """The weights of the layers, to be compared with those of another time."""
-        return (*self.content_layers.items(), *self.style_layers.items())
+        pairs = (*self.content_layers.items(), *self.style_layers.items())
+        return tuple((layer, float(weight)) for layer, weight in pairs)
 
     @property
     def fixed(self):
