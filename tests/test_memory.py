@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+import torch
 
 from nstlib import StyleTransfer, load_backbone
 from nstlib.features import ARCHITECTURES, Backbone
@@ -163,6 +164,21 @@ def test_estimate_of_a_transfer():
     assert few.memory == many.memory > 0
     assert many.seconds > 20 * few.seconds > 0
     assert "128 x 96 pixels, untiled" in str(few)
+
+
+def test_an_estimate_leaves_the_callers_random_numbers_and_works_in_any_mode():
+    content = make_picture(48, 48)
+    transfer = StyleTransfer(content, content, backbone="compact", size=48)
+    before = torch.get_rng_state()
+    with torch.inference_mode():
+        assert estimate(transfer).seconds > 0
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_an_estimate_takes_a_network_without_a_rectification():
+    content = make_picture(48, 48)
+    layers = {"content_layers": "conv1_1", "style_layers": "conv1_1"}
+    assert estimate(StyleTransfer(content, content, backbone="compact", size=48, **layers)).seconds > 0
 
 
 MEASURE = """

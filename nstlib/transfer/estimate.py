@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ..ambient import own_random, plain_torch
 from ..features.tiling import Plan, feature_sums
 from ..images import fit_size
 from ..losses import total_variation
@@ -50,6 +51,7 @@ def needs(transfer):
     return max(iteration, *styles)
 
 
+@plain_torch()
 def estimate(transfer):
     """Memory and time that a :class:`~nstlib.transfer.StyleTransfer` will need, without running it.
 
@@ -87,8 +89,10 @@ def _seconds_per_pixel(backbone, plan, size, optimizer):
     """Seconds per pixel of an iteration, timed on a picture of this size."""
     device = backbone.mean.device
     layers = [name for name in backbone.layers if name.startswith("relu") and name.endswith("_1")]
+    layers = layers or backbone.layers[-1:]
     taps = [(layer, lambda f, rows, columns: Moments.of(f).tensors) for layer in layers]
-    image = torch.rand(1, 3, *size, device=device, dtype=torch.float32, requires_grad=True)
+    with own_random():
+        image = torch.rand(1, 3, *size, dtype=torch.float32).to(device).requires_grad_()
     network = []
     for _ in range(2):
         started = time.perf_counter()
