@@ -77,7 +77,8 @@ def choose_device(name):
     """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        return torch.device(next(kind for kind, there in available.items() if there))
+        # With its index, as tensors report it: "cuda" and "cuda:0" are not equal.
+        return usable_device(next(kind for kind, there in available.items() if there))
     if not available[name.partition(":")[0]]:
         raise InputError(f"device {name} is not available on this machine; use device='auto' or 'cpu'")
     return usable_device(name)
