@@ -133,6 +133,7 @@ def test_interrupted_it_gives_back_the_tiles_so_far(act, message):
     with pytest.warns(UserWarning) as caught:
         picture = stylize_tiles(content, style, backbone=net, progress=False, **options)
     assert message in str(caught[-1].message)
+    assert caught[-1].filename == __file__  # the line that called it
     changed = (np.asarray(picture) != content).any(2)
     assert changed[:32, :32].mean() > 0.5
     assert not changed[32:].any()

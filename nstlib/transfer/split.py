@@ -24,7 +24,7 @@ from ..terms import ContentLoss, StyleLoss, TotalVariation, View
 from ..terms.standard import style_moments
 from .canvas import CANVASES
 from .descent import Descent
-from .memory import is_out_of_memory, more_frugal, plan_for, target_memory
+from .memory import Plans, is_out_of_memory, more_frugal
 from .network import prepare_backbone
 from .scene import Scene
 from .settings import make_settings
@@ -131,9 +131,8 @@ def stylize_tiles(
 ):
     """Paint tile by tile and stitch, at one size.
 
-    Interrupting it gives back the picture so far, as do a loss that stops being finite and memory that runs out; a
-    warning says so.
-    Pass the result as ``init`` to continue.
+    Interrupted, or when the loss is no longer finite or memory runs out, it returns the picture so far and warns. Pass
+    that picture as ``init`` to continue.
 
     Args:
         content, style: pictures, as for :func:`nstlib.stylize`; the style may be a list of them.
@@ -171,25 +170,23 @@ def _paint(scene, grid, rounds, share_moments, backbone, settings, device, progr
     def here(x):
         return None if x is None else x.to(device, backbone.arithmetic)
 
-    def plan_for_targets(size):
-        return plan_for(backbone, size, settings.memory, device=device, need=target_memory)
-
     def view(index, plan=FULL):
         return View(
             backbone,
             here(contents[index]),
             here(transparencies[index]),
             lambda: [(here(picture), here(weights)) for picture, weights in scene.styles(scene.size)],
-            lambda size: more_frugal(plan, plan_for_targets(size)),
+            lambda size: more_frugal(plan, plans.for_targets(size)),
         )
 
     def moments_of_tile(index):
         image, transparency, weights = tiles[index], transparencies[index], windows[index]
         if transparency is not None:
             image, weights = composite(image, transparency), transparency * weights
-        plan = plan_for_targets(image.shape[2:])
+        plan = plans.for_targets(image.shape[2:])
         return style_moments(backbone, here(image), settings.style_layers, plan, here(weights))
 
+    plans = Plans(backbone, device, settings.memory)
     contents, tiles = grid.split(scene.content(scene.size)), grid.split(scene.start(scene.size))
     transparency = scene.transparency(scene.size)
     transparencies = [None] * len(tiles) if transparency is None else grid.split(transparency)
@@ -207,8 +204,7 @@ def _paint(scene, grid, rounds, share_moments, backbone, settings, device, progr
                     rest = _sum(moments[:index] + moments[index + 1 :]) if shared else None
                     style = StyleLoss(settings, weights=here(windows[index]), rest=rest)
                     terms = {"content": ContentLoss(settings), "style": style, "tv": TotalVariation(settings)}
-                    options = {"optimizer": settings.optimizer, "kept": kept, "device": device}
-                    plan = plan_for(backbone, part.shape[2:], settings.memory, **options)
+                    plan = plans.for_iteration(part.shape[2:], settings.optimizer, kept)
                     canvas = CANVASES[settings.canvas](here(part))
                     descent = Descent(canvas, terms, settings, plan, partial(view, index), targets=targets)
                     try:
@@ -223,7 +219,7 @@ def _paint(scene, grid, rounds, share_moments, backbone, settings, device, progr
         except (Exception, KeyboardInterrupt) as error:
             if not (isinstance(error, (KeyboardInterrupt, Diverged)) or is_out_of_memory(error)):
                 raise
-            warnings.warn(f"{str(error) or 'interrupted'}: this is the picture so far", stacklevel=4)
+            warnings.warn(f"{str(error) or 'interrupted'}: this is the picture so far", stacklevel=3)
     return to_pil(scene.finish(grid.stitch(tiles)), transparency)
 
 
