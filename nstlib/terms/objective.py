@@ -78,7 +78,8 @@ class Objective:
                 (factor,) = reduction or (1,)
                 if factor not in REDUCTIONS:
                     raise InputError(
-                        f"a tap of {name!r} asks for the picture reduced {factor} times; possible: 1, 2, 4"
+                        f"a tap of {name!r} asks for the picture reduced {factor} times; choose from "
+                        f"{', '.join(map(str, REDUCTIONS))}"
                     )
                 self._passes.setdefault(factor, []).append((name, index, (layer, measure)))
 
