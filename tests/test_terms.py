@@ -239,6 +239,8 @@ def test_what_is_no_loss_of_each_picture_is_refused():
 
     with pytest.raises(InputError, match=r"the term 'odd' must give one loss per picture, shape \(2,\), received"):
         Objective({"odd": Scalar("odd", "relu1_1")}, view_of(pictures(2)))(pictures(2), FULL)
+    with pytest.raises(InputError, match="reduced 4 times the picture has 12 pixels a side; its taps need 16"):
+        Objective({"odd": Sums("odd", "relu5_1", 4)}, view_of(pictures(1)))
     with pytest.raises(InputError, match="reduced 3 times"):
         Objective({"odd": Sums("odd", "relu1_1", 3)}, view_of(pictures(1)))
 

@@ -1,5 +1,6 @@
 """The loss of a picture: a sum of terms, for which the network runs once."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -83,6 +84,11 @@ class Objective:
                         f"{', '.join(map(str, REDUCTIONS))}"
                     )
                 self._passes.setdefault(factor, []).append((name, index, (layer, measure)))
+        for factor, wanted in self._passes.items():
+            least = max(self.backbone.least_side(layer) for *_, (layer, _) in wanted)
+            side = math.ceil(min(view.content.shape[2:]) / factor)
+            if side < least:
+                raise InputError(f"reduced {factor} times the picture has {side} pixels a side; its taps need {least}")
 
     def __call__(self, image, plan):
         """``{name: loss}`` of each picture, without weights, each of shape (N,) and differentiable.

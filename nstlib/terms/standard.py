@@ -10,15 +10,15 @@ from ..moments import Moments, at_least_float32, blend
 
 
 def _live(field):
-    """A weight whose home are the settings, where every assignment is checked."""
+    """A weight that is stored in the settings, where every assignment is checked."""
 
-    def get(term):
+    def read(term):
         return getattr(term._settings, field)
 
-    def set(term, value):
+    def write(term, value):
         setattr(term._settings, field, value)
 
-    return property(get, set)
+    return property(read, write)
 
 
 class ContentLoss:

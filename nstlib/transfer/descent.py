@@ -124,7 +124,7 @@ class Descent:
             gradients = (p.grad.isfinite().all() for p in self._canvas.parameters() if p.grad is not None)
             total = losses["total"]
             loss, gradient = torch.stack([total.isfinite().all(), torch.stack([*gradients]).all()]).tolist()
-            # What overflows in a larger type is no matter of scale.
+            # Only half precision overflows because of the scale.
             if not loss or (not gradient and not (half and self._scale > SMALLEST_SCALE)):
                 self._diverge("the gradient is no longer finite" if loss else f"the loss became {total.sum().item()}")
             if gradient:

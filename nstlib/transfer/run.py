@@ -21,7 +21,7 @@ from .transfer import StyleTransfer
 
 
 class Painted(NamedTuple):
-    """What a run came to.
+    """The result of a run.
 
     Attributes:
         image: RGB in [0, 1], shape (1, 3, H, W).
