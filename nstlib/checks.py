@@ -15,7 +15,7 @@ def number(what, value, least=-math.inf, most=math.inf):
         InputError: anything else.
     """
     if not _is_number(value) or not least <= value <= most:
-        raise InputError(f"{what} must be a number{_limits(least, most)}, received {value!r}")
+        raise InputError(f"{what} must be a number{limits(least, most)}, received {value!r}")
     return float(value)
 
 
@@ -30,7 +30,7 @@ def whole(what, value, least=1, most=math.inf):
         3
     """
     if not _is_number(value) or value != value // 1 or not least <= value <= most:
-        raise InputError(f"{what} must be a whole number{_limits(least, most)}, received {value!r}")
+        raise InputError(f"{what} must be a whole number{limits(least, most)}, received {value!r}")
     return int(value)
 
 
@@ -56,7 +56,13 @@ def _is_number(value):
         return False
 
 
-def _limits(least, most):
+def limits(least, most=math.inf):
+    """The range of a number in a message: ``" from 0 to 1"``, ``" of at least 1"``, or nothing."""
     if most < math.inf:
-        return f" from {least:g} to {most:g}"
-    return f" of at least {least:g}" if least > -math.inf else ""
+        return f" from {shortest(least)} to {shortest(most)}"
+    return f" of at least {shortest(least)}" if least > -math.inf else ""
+
+
+def shortest(value):
+    """``"20"`` for 20.0, and otherwise as many digits as it takes."""
+    return f"{value:g}" if float(f"{value:g}") == value else repr(value)

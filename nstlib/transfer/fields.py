@@ -36,14 +36,14 @@ GIVEN = "given"
 
 def number(default, least, most=math.inf, **about):
     """A finite number from ``least`` to ``most``."""
-    what = f"a number{_limits(least, most)}"
+    what = f"a number{checks.limits(least, most)}"
     check = partial(checks.number, least=least, most=most)
-    return _field(default, check, float, _shortest, form="X", what=what, **about)
+    return _field(default, check, float, checks.shortest, form="X", what=what, **about)
 
 
 def whole(default, least, most=math.inf, **about):
     """A whole number from ``least`` to ``most``."""
-    what = f"a whole number{_limits(least, most)}"
+    what = f"a whole number{checks.limits(least, most)}"
     return _field(default, partial(checks.whole, least=least, most=most), int, form="N", what=what, **about)
 
 
@@ -77,7 +77,7 @@ def layers(default, **about):
 def blend(default, **about):
     """A weight for each of several pictures."""
     about |= {"form": "W,...", "what": "a weight for each picture, such as 3,1"}
-    return _field(default, _check_blend, _parse_blend, lambda value: ",".join(map(_shortest, value)), **about)
+    return _field(default, _check_blend, _parse_blend, lambda value: ",".join(map(checks.shortest, value)), **about)
 
 
 def memory(default, choices, **about):
@@ -182,16 +182,6 @@ def _field(default, check, parse=str, write=str, *, none=None, **about):
     return dataclasses.field(**start, metadata=metadata)
 
 
-def _limits(least, most):
-    least, most = _shortest(least), _shortest(most)
-    return f" of at least {least}" if most == "inf" else f" from {least} to {most}"
-
-
-def _shortest(value):
-    """``"20"`` for 20.0, and otherwise as many digits as it takes."""
-    return f"{value:g}" if float(f"{value:g}") == value else repr(value)
-
-
 def _only_text(value):
     return value if isinstance(value, str) else None
 
@@ -217,7 +207,7 @@ def _parse_layers(text):
 
 
 def _write_layers(value):
-    return ",".join(layer if weight == 1 else f"{layer}={_shortest(weight)}" for layer, weight in value.items())
+    return ",".join(layer if weight == 1 else f"{layer}={checks.shortest(weight)}" for layer, weight in value.items())
 
 
 def _check_blend(name, value):

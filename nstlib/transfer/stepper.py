@@ -21,16 +21,14 @@ class Stepper:
         settings: :class:`~nstlib.Settings`; ``optimizer`` and ``learning_rate`` are read in every step.
         loss_weights: all weights that the loss depends on; L-BFGS's history is only valid for these.
         history: pairs of L-BFGS's history, if fewer than usual.
+
+    Attributes:
+        history: the same; it shrinks when memory runs out.
     """
 
     def __init__(self, parameters, settings, loss_weights, history=None):
-        self._parameters, self._settings, self._history = [*parameters], settings, history
+        self._parameters, self._settings, self.history = [*parameters], settings, history
         self.start(loss_weights)
-
-    @property
-    def history(self):
-        """Pairs of L-BFGS's history, or None for the usual number."""
-        return self._history
 
     @property
     def jitters(self):
@@ -41,8 +39,8 @@ class Stepper:
         """Reset: a new optimizer without state, the one that the settings name or the one named here."""
         name = name or self._settings.optimizer
         optimizer = make_optimizer(name, self._parameters, self._settings.learning_rate)
-        if self._history is not None and isinstance(optimizer, LBFGS):
-            optimizer.param_groups[0]["history_size"] = self._history
+        if self.history is not None and isinstance(optimizer, LBFGS):
+            optimizer.param_groups[0]["history_size"] = self.history
         with uninterrupted():
             self._optimizer, self._name, self._loss_weights = optimizer, name, loss_weights
 
@@ -68,7 +66,7 @@ class Stepper:
                     raise
             # Outside the handler, so that the old vectors are gone. The first step without them is a steepest descent.
             warnings.warn(f"out of memory: L-BFGS goes on with {pairs} pairs of its history", stacklevel=2)
-            self._history = pairs
+            self.history = pairs
             self.start(self._loss_weights)
 
     def take_over(self, other):
@@ -92,12 +90,12 @@ class Stepper:
         return {
             "name": self._name,
             "loss_weights": self._loss_weights,
-            "history": self._history,
+            "history": self.history,
             "optimizer": self._optimizer.state_dict()["state"],
         }
 
     def load(self, state):
         """Go on from a :meth:`state`."""
-        self._history = state["history"]
+        self.history = state["history"]
         self.start(state["loss_weights"], state["name"])
         self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": state["optimizer"]})
