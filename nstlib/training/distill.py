@@ -1,67 +1,65 @@
-"""Train the compact network: a VGG-19 with a quarter of the channels whose losses and gradients are VGG-19's.
+"""Train the compact network: a VGG-19 with about a quarter of the channels whose losses and gradients are VGG-19's.
 
-The student is trained from scratch. Each layer that it shares with the teacher gets a 1x1 convolution into the
-teacher's channels (a *linear embedding*, Wang et al., CVPR 2020), trained together with the student on three losses:
+The student begins as its teacher with the most telling channels kept (:mod:`~nstlib.training.reduction`). Each layer
+gets a 1x1 convolution into the teacher's channels (a *linear embedding*, Wang et al., CVPR 2020). Student and
+embeddings are trained together on three losses:
 
 1. *Embedding*: the embedded features equal the teacher's.
 2. *Moments*: their Gram matrices equal the teacher's, as these are what a style loss compares.
-3. *Gradients*: the gradients of style and content losses with respect to a picture have the direction of the
-   teacher's. An optimised picture follows these gradients, and no loss on features constrains them. In every other
-   step the pictures are ones that the student itself is stylising: errors of its gradients add up along its own path.
-
-Plain VGGs learn slowly from random weights, so the first part of the training normalises every convolution's output
-over the batch. The normalisation is then folded into the convolutions, and the gradient loss is added, which needs the
-gradient of each picture alone.
+3. *Gradients*: the gradients of style and content losses with respect to a picture are the teacher's. An optimised
+   picture follows these gradients, and no loss on features constrains them. In three of four steps the pictures are
+   ones that the student itself is painting: errors of its gradients add up along its own path, and show only there.
 """
 
 import copy
 import sys
 
 import torch
-import torch.nn.functional as F
 from torch.optim import swa_utils
 
 from ..ambient import own_random, plain_torch, usable_device
-from ..checks import positive, share, whole
+from ..checks import positive, whole
 from ..errors import InputError
 from ..features.backbone import STYLE_LAYERS
+from ..features.pretrained import load_backbone
 from ..losses import gram_distance
 from ..moments import Moments
 from .command import make_parser, prepare, run
 from .data import Crops
 from .export import export_weights
-from .gradients import TERMS, image_gradients
+from .gradients import TERMS, gradient_distance, image_gradients
 from .loop import TrainingState, cosine, train, warm_up
 from .student import Student, embedded_gram
 from .student_images import StudentImages
-from .teacher import Teacher
+from .teacher import LAYERS, Teacher
 
-#: Weight of the gradient loss, which decides how well pictures can be optimised. The other two make it learnable.
+#: Weight of the gradient loss, which decides how well pictures can be optimised. The other two keep it honest.
 GRADIENT_WEIGHT = 3.0
 
 
 class Distillation:
-    """Train a compact network from scratch; iterate for one :class:`~nstlib.training.loop.TrainingStep` per step.
+    """Train a compact network; iterate for one :class:`~nstlib.training.loop.TrainingStep` per step.
 
     The caller's random numbers and networks stay as they are.
 
     Args:
-        teacher: :class:`~nstlib.training.teacher.Teacher`.
-        crops: :class:`~nstlib.training.data.Crops`.
+        backbone: the teacher, a :class:`~nstlib.features.Backbone` with the layers ``LAYERS``.
+        crops: :class:`~nstlib.training.data.Crops`; its size is the smallest of the pictures trained on.
         steps: length of the training; the learning rate follows one cosine over it.
-        normalized_share: part of the training that runs with batch normalisation and without the gradient loss.
         batch_size: crops per step, at least 2.
-        learning_rate: peak of the cosine; halved once the normalisation is folded.
-        seed: of the weights and crops.
+        scales: sizes of the student's pictures, in multiples of the crops' size; of larger ones there are fewer.
+        learning_rate: peak of the cosine.
+        examples: number of crops that the student's channels are chosen by.
+        seed: of the crops.
         checkpoint: file to save the whole state to every ``save_every`` steps, and to resume from if it exists.
         device: of the networks.
 
     Attributes:
         student: :class:`~nstlib.training.student.Student`.
-        student_images: :class:`~nstlib.training.student_images.StudentImages`.
+        student_images: one :class:`~nstlib.training.student_images.StudentImages` per scale.
 
     Raises:
-        InputError: numbers out of range, a teacher with too few layers, a checkpoint of another training or one that
+        InputError: numbers out of range, a teacher that lacks layers, a checkpoint of another training or one that
             cannot be written, or a device that this machine does not have.
         Diverged: while iterating, when the gradient is not finite; the weights stay as they were.
     """
@@ -71,86 +69,73 @@ class Distillation:
     @plain_torch()
     def __init__(
         self,
-        teacher,
+        backbone,
         crops,
         *,
         steps=5000,
-        normalized_share=0.4,
         batch_size=8,
-        learning_rate=4e-3,
+        scales=(1, 1.5, 2, 3),
+        learning_rate=1e-3,
+        examples=128,
         seed=0,
         checkpoint=None,
         save_every=250,
         device="cpu",
     ):
         self.steps, self.batch_size = whole("steps", steps), whole("batch_size", batch_size, 2)
-        self.fold_step = int(self.steps * share("normalized_share", normalized_share))
         self.learning_rate, self.device = positive("learning_rate", learning_rate), usable_device(device)
+        examples = whole("examples", examples)
         self.state = TrainingState(seed, checkpoint, save_every)
-        self.terms = [term for term in TERMS if term[1] in teacher.layers]
-        if len(self.terms) < 2:
-            raise InputError(f"the teacher must give layers for at least two of {TERMS}; it gives {teacher.layers}")
-        self.teacher, self.crops = copy.deepcopy(teacher).to(self.device), crops
-        with torch.no_grad():
-            examples = self.teacher(self._crops(2 * self.batch_size))
-        # VGG's activations reach thousands; embeddings would take most of the training to grow to that.
-        self.scales = {layer: x.square().mean().sqrt() for layer, x in examples.items()}
-        with own_random(self.state.seed):
-            student = Student({layer: x.shape[1] for layer, x in examples.items()}).to(self.device)
-        self.student_images = StudentImages(crops, self.state.rng, count=max(16, self.batch_size))
-        self._start(student)
-        self.state.resume(prepare=self._match)
+        if missing := [layer for layer in LAYERS if layer not in backbone.layers]:
+            raise InputError(f"the teacher must give the layers {', '.join(LAYERS)}; it lacks {', '.join(missing)}")
+        self.crops = crops
+        images = self._crops(examples)
+        with own_random(self.state.seed), torch.no_grad():
+            self.teacher = Teacher(copy.deepcopy(backbone).to(self.device), LAYERS, images).to(
+                memory_format=torch.channels_last
+            )
+            self.student = Student(self.teacher, images).to(memory_format=torch.channels_last)
+        self.student_images = [
+            StudentImages(crops, self.state.rng, round(crops.size * scale), 6 * self._count(scale)) for scale in scales
+        ]
+        self.counts = [self._count(scale) for scale in scales]
+        optimizer = torch.optim.Adam(self.student.parameters(), lr=self.learning_rate, betas=(0.9, 0.99))
+        average = swa_utils.AveragedModel(self.student, multi_avg_fn=swa_utils.get_ema_multi_avg_fn(0.998))
+        images = {f"student_images_{index}": images for index, images in enumerate(self.student_images)}
+        self.state.start(self.student, optimizer, average=average, **images)
+        self.state.resume()
 
     def __iter__(self):
-        if self.student.backbone.norms:
-            yield from self._train(self._feature_step, self.fold_step, self.learning_rate)
-            self._fold()
-        yield from self._train(self._gradient_step, self.steps, self.learning_rate / 2)
+        return train(self.state, self._losses, until=self.steps, rate=self._rate, clip=5)
 
-    def _train(self, losses, until, peak):
-        def rate(step):
-            return peak * warm_up(step, 100) * (cosine(step, self.steps) + 0.002)
+    def _rate(self, step):
+        return self.learning_rate * warm_up(step, 100) * (cosine(step, self.steps) + 0.002)
 
-        return train(self.state, losses, until=until, rate=rate, clip=5)
-
-    def _start(self, student):
-        self.student = student
-        optimizer = torch.optim.Adam(student.parameters(), lr=self.learning_rate, betas=(0.9, 0.99))
-        average = swa_utils.AveragedModel(student, multi_avg_fn=swa_utils.get_ema_multi_avg_fn(0.99), use_buffers=True)
-        self.state.start(student, optimizer, average=average, student_images=self.student_images)
-
-    @plain_torch()
-    def _fold(self):
-        student = self.state.average.module
-        student.backbone.fold()
-        self._start(student)
-
-    def _match(self, saved):
-        if not any("norms" in name for name in saved["model"]):
-            self._fold()
+    def _count(self, scale):
+        return max(1, round(self.batch_size / scale**2))
 
     def _crops(self, n):
         return self.crops.batch(n, self.state.rng.getrandbits(63)).to(self.device)
 
-    def _feature_step(self):
-        return self._feature_losses(self._crops(self.batch_size))
-
-    def _gradient_step(self):
-        half = self.batch_size // 2
-        if self.state.step % 2:
-            images, contents, styles = (x.to(self.device) for x in self.student_images.batch(half))
-            losses = self._feature_losses(torch.cat([images, styles]))
-            losses["gradients"], gradients = self._gradient_loss(images, contents, styles)
-            self.student_images.update(gradients)
-        else:
+    def _losses(self):
+        turn, rest = divmod(self.state.step, 4)
+        if rest == 0:
             images = self._crops(self.batch_size)
+            half = self.batch_size // 2
             losses = self._feature_losses(images)
             losses["gradients"], _ = self._gradient_loss(images[:half], images[-half:], images[-half:])
+            return losses
+        index = (3 * turn + rest - 1) % len(self.student_images)
+        pool = self.student_images[index]
+        images, contents, styles = (x.to(self.device) for x in pool.batch(self.counts[index]))
+        losses = self._feature_losses(torch.cat([images, styles]))
+        losses["gradients"], gradients = self._gradient_loss(images, contents, styles)
+        pool.update(gradients["content"].to(pool.images), gradients["style"].to(pool.images))
         return losses
 
     def _feature_losses(self, images):
         with torch.no_grad():
-            targets = {layer: x / self.scales[layer] for layer, x in self.teacher(images).items()}
+            targets = self.teacher(images)
         features = self.student.backbone(images, self.teacher.layers)
         embedding = moments = torch.zeros((), dtype=torch.float32, device=self.device)
         for layer, target in targets.items():
@@ -166,20 +151,18 @@ class Distillation:
         return {"embedding": embedding, "moments": moments}
 
     def _gradient_loss(self, images, contents, styles):
-        """One minus the cosine of the teacher's and the student's gradients of two losses; the latter gradients."""
-        terms = self.state.rng.sample(self.terms, 2)
+        """How far the student's gradients are from the teacher's, and the student's: style, content, and one layer."""
+        style, content = TERMS[:-1], TERMS[-1:]
+        groups = {"style": style, "content": content, "layer": [self.state.rng.choice(style)]}
 
         def gradients(network, **options):
-            targets = {}
             with torch.no_grad():
-                for source, kind in ((contents, "content"), (styles, "style")):
-                    if own := [term for term in terms if term[0] == kind]:
-                        targets.update(network.describe(source, own))
-            return image_gradients(network, images, targets, **options)
+                targets = network.describe(styles, style) | network.describe(contents, content)
+            return image_gradients(network, images, targets, groups, **options)
 
         theirs, own = gradients(self.teacher), gradients(self.student, create_graph=True)
-        loss = sum((1 - F.cosine_similarity(own[t].flatten(1), theirs[t].flatten(1))).mean() for t in terms)
-        return GRADIENT_WEIGHT * loss, {term: gradient.detach() for term, gradient in own.items()}
+        loss = sum(gradient_distance(own[name], theirs[name]).mean() for name in groups) / len(groups)
+        return GRADIENT_WEIGHT * loss, {name: gradient.detach() for name, gradient in own.items()}
 
     @plain_torch()
     def export(self, path, description):
@@ -192,31 +175,23 @@ class Distillation:
         Raises:
             InputError: the file cannot be written there.
         """
-        student = copy.deepcopy(self.state.average.module)
-        student.backbone.fold()
-        export_weights(student.weights(), path, description)
+        export_weights(self.state.average.module.weights(), path, description)
 
 
 def main(arguments=None):
     """``python -m nstlib.training.distill FOLDER ... -o compact.safetensors``"""
     parser = make_parser("nstlib.training.distill", "Train the compact network.", steps=5000)
     parser.add_argument("--vgg19", help="VGG-19 weights file, by default that of nstlib[vgg19]")
-    parser.add_argument("--distilled", help="16x distilled encoder, the teacher above relu3_1")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--crop", type=int, default=128)
-    parser.add_argument("--learning-rate", type=float, default=4e-3)
-    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of the teacher")
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
     options = parser.parse_args(arguments)
     prepare(options, "compact")
-    dtype = getattr(torch, options.precision)
-    if options.distilled:
-        teacher = Teacher.from_files(options.vgg19, options.distilled, dtype)
-        sources = "VGG-19 (Simonyan & Zisserman, CC BY 4.0); Collaborative Distillation 16x (Wang et al. 2020, MIT)"
-    else:
-        teacher, sources = Teacher.vgg19(weights=options.vgg19, dtype=dtype), "VGG-19 (Simonyan & Zisserman, CC BY 4.0)"
-    crops = Crops(options.folders, options.crop, keep=lambda path: path.name not in options.hold_out)
+    crops = Crops(
+        options.folders, options.crop, keep=lambda path: path.name not in options.hold_out, device=options.device
+    )
     training = Distillation(
-        teacher,
+        load_backbone("vgg19", weights=options.vgg19),
         crops,
         steps=options.steps,
         batch_size=options.batch_size,
@@ -224,8 +199,8 @@ def main(arguments=None):
         checkpoint=options.checkpoint,
         device=options.device,
     )
-    made_by = {"teachers": sources, "steps": str(options.steps), "made by": "nstlib.training.distill"}
-    run(training, options, made_by)
+    teacher = "VGG-19 (Simonyan & Zisserman, CC BY 4.0)"
+    run(training, options, {"teacher": teacher, "steps": str(options.steps), "made by": "nstlib.training.distill"})
     return 0
 
 

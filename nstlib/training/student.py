@@ -3,63 +3,37 @@
 import torch
 from torch import nn
 
-from ..ambient import plain_torch
 from ..features.backbone import ARCHITECTURES, Backbone
 from ..moments import Moments
-
-
-class BatchNormBackbone(Backbone):
-    """A backbone with batch normalisation after every convolution, until it is folded.
-
-    Args: as :class:`~nstlib.features.Backbone`.
-
-    Reference: Ioffe & Szegedy, *Batch Normalization*, ICML 2015.
-    """
-
-    @plain_torch()
-    def __init__(self, *arguments, **options):
-        super().__init__(*arguments, **options)
-        self.norms = nn.ModuleDict(
-            {name: nn.BatchNorm2d(conv.out_channels, dtype=torch.float32) for name, conv in self.convs.items()}
-        )
-
-    def step(self, name, x, keep=()):
-        x = super().step(name, x, keep)
-        return self.norms[name](x) if name in self.norms else x
-
-    def fold(self):
-        """Merge the normalisation into the convolutions; in evaluation mode the features stay the same."""
-        with torch.no_grad():
-            for name, norm in self.norms.items():
-                conv, scale = self.convs[name], norm.weight / (norm.running_var + norm.eps).sqrt()
-                conv.weight.mul_(scale.view(-1, 1, 1, 1))
-                conv.bias.copy_((conv.bias - norm.running_mean) * scale + norm.bias)
-        self.norms.clear()
+from .reduction import linear_map, reduce_channels
 
 
 class Student(nn.Module):
-    """A compact network with random weights, and a 1x1 convolution per layer into the teacher's channels.
+    """A compact network that begins as the teacher with fewer channels, and a 1x1 convolution per layer into the
+    teacher's channels (a *linear embedding*, Wang et al., CVPR 2020).
 
     Args:
-        channels: ``{layer: channels of the teacher}``.
+        teacher: :class:`~nstlib.training.teacher.Teacher`.
+        images: RGB in [0, 1], shape (N, 3, H, W), to choose the channels by.
 
     Attributes:
-        backbone: :class:`BatchNormBackbone` of the compact network's shape.
-        embeddings: ``{layer: 1x1 convolution}``.
+        backbone: :class:`~nstlib.features.Backbone` of the compact network's shape.
+        embeddings: ``{layer: 1x1 convolution}`` into the teacher's features at the teacher's scale.
     """
 
-    def __init__(self, channels):
+    def __init__(self, teacher, images):
         super().__init__()
-        self.backbone = BatchNormBackbone(ARCHITECTURES["compact"], deepest="relu5_1", padding="replicate")
-        for conv in self.backbone.convs.values():
-            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-            nn.init.zeros_(conv.bias)
-        self.embeddings = nn.ModuleDict(
-            {
-                layer: nn.Conv2d(self.backbone.channels(layer), count, 1, bias=False, dtype=torch.float32)
-                for layer, count in channels.items()
-            }
-        )
+        self.backbone = Backbone(ARCHITECTURES["compact"], deepest=teacher.backbone.layers[-1], padding="replicate")
+        self.backbone.to(images.device)
+        reduce_channels(teacher.backbone, self.backbone, images)
+        self.embeddings = nn.ModuleDict()
+        with torch.no_grad():
+            goals, features = teacher(images), self.backbone(images, teacher.layers)
+            for layer, goal in goals.items():
+                rows, columns = goal.shape[1], self.backbone.channels(layer)
+                self.embeddings[layer] = nn.Conv2d(columns, rows, 1, bias=False, dtype=torch.float32)
+                self.embeddings[layer].weight.copy_(linear_map(features[layer], goal)[:, :, None, None])
+        self.to(images.device)
 
     def describe(self, image, terms):
         """As :meth:`~nstlib.training.teacher.Teacher.describe`, with embedded features."""
