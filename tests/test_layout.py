@@ -16,7 +16,7 @@ def words(*lines):
 ORDER = words(
     "errors checks ambient",
     "moments losses",
-    "files checkpoints samples",
+    "files checkpoints samples.strokes samples",
     "pictures pictures.formats pictures.pixels pictures.tiff pictures.decoding pictures.encoding pictures.sources",
     "images color",
     "features.replicate features.backbone features.weight_files features.original features.pretrained",

@@ -1,56 +1,25 @@
-"""Sample photographs and paintings that need no download.
-
-The paintings are generated from random numbers: short brush strokes along a flow field, in the colours of a palette.
-"""
+"""Paintings out of random numbers: short brush strokes along a flow field, in the colours of a palette."""
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .errors import check_choice
-
-CONTENTS = ("astronaut", "chelsea", "coffee", "rocket")
-_PALETTES = {
+PALETTES = {
     "swirls": ("#0b1d51", "#16407a", "#2f74b5", "#7fb6d6", "#e8d98a", "#f2b632", "#f7efd2"),
     "embers": ("#1c0f13", "#5e1224", "#a3262a", "#d9542b", "#f0a03c", "#f7dc9a", "#3b5a6b"),
     "meadow": ("#173f2b", "#3f7d3a", "#8fb84e", "#dfe07a", "#c95d8a", "#f0e9d2", "#4f8fb0"),
 }
-STYLES = tuple(_PALETTES)
 
 
-def open(address):
-    """The photograph or painting at an address such as ``"sample:chelsea"``, as a PIL image.
-
-    Raises:
-        InputError: no sample of that name.
-    """
-    name = address.rpartition(":")[2].strip().lower()
-    check_choice("sample", name, CONTENTS + STYLES)
-    return content(name) if name in CONTENTS else style(name)
-
-
-def content(name="chelsea"):
-    """A photograph from :mod:`skimage.data`, as a PIL image.
+def brush_strokes(name, size, seed):
+    """A square painting, as a PIL image.
 
     Args:
-        name: ``"astronaut"``, ``"chelsea"`` (a cat), ``"coffee"`` or ``"rocket"``.
-    """
-    from skimage import data
-
-    check_choice("content sample", name, CONTENTS)
-    return Image.fromarray(getattr(data, name)())
-
-
-def style(name="swirls", *, size=512, seed=0):
-    """A painting made of brush strokes along a flow field, as a square PIL image.
-
-    Args:
-        name: palette, ``"swirls"``, ``"embers"`` or ``"meadow"``.
+        name: of the palette.
         size: side in pixels.
         seed: of the random numbers; each seed gives another painting.
     """
-    check_choice("style sample", name, STYLES)
     random = np.random.default_rng(seed)
-    palette = np.array([[int(code[i : i + 2], 16) for i in (1, 3, 5)] for code in _PALETTES[name]])
+    palette = np.array([[int(code[i : i + 2], 16) for i in (1, 3, 5)] for code in PALETTES[name]])
     scale = size / 512
     angle, tone = _flow(random)
     canvas = Image.new("RGB", (size, size), tuple(palette[0]))
