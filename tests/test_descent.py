@@ -70,7 +70,8 @@ def test_gradients_that_overflow_are_taken_again_of_a_smaller_loss():
 
 @pytest.mark.parametrize("optimizer", ["Adam", "LBFGS"])
 def test_after_divergence_a_lowered_weight_goes_on_from_the_last_good_picture(optimizer):
-    transfer = StyleTransfer(CONTENT, STYLE, **{**FAST, "iterations": 12, "optimizer": optimizer})
+    options = {**FAST, "iterations": 12, "optimizer": optimizer}
+    transfer = StyleTransfer("sample:astronaut", "sample:starry_night", **options)
     for _ in range(4):
         good = transfer.image  # the last one whose loss was taken
         next(transfer)

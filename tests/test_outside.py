@@ -16,7 +16,7 @@ OPTIONS = {"backbone": "compact", "size": 80, "iterations": 24, "levels": 2, "de
 class Darkness:
     """A term: the mean of the picture is to be that of the content times a factor."""
 
-    name, weight = "darkness", 100.0
+    name, weight = "darkness", 1000.0
 
     def __init__(self, factor):
         self.factor = factor

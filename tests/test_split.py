@@ -9,7 +9,7 @@ from conftest import Hooked, make_net, make_picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nstlib import InputError, load_backbone, load_image, stylize
+from nstlib import InputError, load_backbone, load_image, samples, stylize
 from nstlib.features import STYLE_LAYERS
 from nstlib.features.tiling import FULL
 from nstlib.terms.standard import style_moments
@@ -61,7 +61,8 @@ def test_one_tile_is_plain_stylization():
 
 
 def test_shared_moments_give_the_whole_picture_the_style():
-    content, style = make_picture(96, 128, 1), make_picture(96, 128, 2)
+    pictures = samples.content("astronaut"), samples.style("starry_night")
+    content, style = (np.array(picture.resize((128, 96))) for picture in pictures)
     content[:, :64] //= 4  # two halves that differ
     options = {"size": 128, "iterations": 40, "backbone": "compact", "progress": False}
     tiling = {"tile": 64, "overlap": 16, "rounds": 2}

@@ -89,8 +89,9 @@ def test_gatys2016_is_the_textbook_loop():
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_lowers_the_loss(name):
-    _, losses = paint(optimizer=name, iterations=12)
-    assert losses[-1] < 0.8 * losses[0]
+    transfer = StyleTransfer("sample:astronaut", "sample:starry_night", **{**FAST, "iterations": 12, "optimizer": name})
+    losses = [step.losses["total"] for step in transfer]
+    assert losses[-1] < 0.3 * losses[0]
 
 
 @pytest.mark.parametrize("style_loss", ["gram", "mean_std", "wasserstein"])
@@ -272,11 +273,12 @@ def test_what_is_shown_is_the_mean_of_the_iterates():
 def test_the_loss_of_lbfgs_is_that_of_the_picture_it_shows():
     """And not of one with values that no picture can have."""
     options = {**FAST, "optimizer": "LBFGS", "style_weight": 1e4}
-    transfer = StyleTransfer(CONTENT, STYLE, **{**options, "iterations": 12})
+    content, style = "sample:astronaut", "sample:starry_night"
+    transfer = StyleTransfer(content, style, **{**options, "iterations": 12})
     shown, clipped = None, False
     for step in transfer:
         if shown is not None:
-            alone = StyleTransfer(CONTENT, STYLE, **{**options, "iterations": 1, "init": shown})
+            alone = StyleTransfer(content, style, **{**options, "iterations": 1, "init": shown})
             assert step.losses["total"] == pytest.approx(next(alone).losses["total"], rel=1e-4)
         shown = transfer.image
         clipped = clipped or ((shown == 0) | (shown == 1)).any()
