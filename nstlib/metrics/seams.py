@@ -1,10 +1,10 @@
-"""Measures of a finished picture that no loss contains."""
+"""What tiles and enlargements are judged by: borders that show, and the signal-to-noise ratio."""
 
 import torch
 
-from .checks import whole
-from .errors import InputError
-from .features.tiling import SEGMENTS, cuts, tile_side
+from ..checks import whole
+from ..errors import InputError
+from ..features.tiling import SEGMENTS, cuts, tile_side
 
 
 def psnr(image, reference, shave):
