@@ -95,11 +95,14 @@ class Peak:
             return int(next(line for line in file if line.startswith("VmHWM")).split()[1]) * 1024
 
 
-def table(header, rows):
-    """Print a Markdown table."""
+def markdown(header, rows):
+    """A Markdown table as text."""
     rows = [[str(cell) for cell in row] for row in (header, *rows)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
-    for number, row in enumerate(rows):
-        print("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |", flush=True)
-        if number == 0:
-            print("|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])
+
+
+def table(header, rows):
+    """Print a Markdown table."""
+    print(markdown(header, rows), flush=True)
