@@ -34,7 +34,7 @@ SHORT = {
         "ITERATIONS = 120": "ITERATIONS = 4",
     },
     "05_compact_network": {
-        "STEPS = 5000": "STEPS = 6",
+        "STEPS = 500": "STEPS = 6",
         "CROP = 128": "CROP = 32",
         "BATCH = 8": "BATCH = 2",
         "SIZE = 384": "SIZE = 64",

@@ -1,4 +1,4 @@
-"""Train the compact network: a VGG-19 with about a quarter of the channels whose losses and gradients are VGG-19's.
+"""Train the compact network: a VGG-19 with fewer channels whose losses and gradients are VGG-19's.
 
 The student begins as its teacher with the most telling channels kept (:mod:`~nstlib.training.reduction`). Each layer
 gets a 1x1 convolution into the teacher's channels (a *linear embedding*, Wang et al., CVPR 2020). Student and
