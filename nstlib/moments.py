@@ -9,6 +9,9 @@ import torch
 
 #: Least total weight to divide by, for pictures all of whose pixels have weight 0.
 _TINY = 1e-12
+#: Products of bfloat16 come rounded to 8 bits: they are taken over parts of at least so many pixels and added up in
+#: float32, but over no more parts than this.
+_PART, _PARTS = 16384, 32
 
 
 @dataclass(frozen=True)
@@ -39,16 +42,10 @@ class Moments:
         """Moments of a feature map.
 
         Args:
-            features: shape (N, C, H, W). Half precision is accumulated in float32.
+            features: shape (N, C, H, W). Sums are in float32 if it is in half precision.
             weights: optional pixel weights, non-negative, broadcastable to (N, 1, H, W).
         """
-        f = at_least_float32(features).flatten(2)
-        if weights is None:
-            count = f.new_full((f.shape[0], 1, 1), f.shape[2])
-            return cls(count, f.sum(2, keepdim=True), f @ f.mT)
-        w = weights.to(f.dtype).expand(f.shape[0], 1, *features.shape[2:]).flatten(2)
-        weighted = f * w
-        return cls(w.sum(2, keepdim=True), weighted.sum(2, keepdim=True), weighted @ f.mT)
+        return cls(*_Sums.apply(features, None if weights is None else weights.to(features.dtype)))
 
     def __add__(self, other):
         return Moments(self.count + other.count, self.sum + other.sum, self.second + other.second)
@@ -78,6 +75,53 @@ class Moments:
         """Variance of every channel, at least 0, shape (N, C, 1)."""
         second = self.gram.diagonal(dim1=1, dim2=2).unsqueeze(2)
         return (second - self.mean**2).clamp_min(0)
+
+
+class _Sums(torch.autograd.Function):
+    """``(sum w, sum w f, sum w f f^T)``, with the gradient ``w ((G + G^T) f + g)`` in one product.
+
+    Autograd would add up three maps. Nothing of a map's size is copied if its channels are stored last.
+    """
+
+    @staticmethod
+    def forward(ctx, features, weights):
+        ctx.save_for_backward(features, weights)
+        ctx.set_materialize_grads(False)
+        pixels = _pixels(features)
+        if weights is None:
+            kind = at_least_float32(features[:0]).dtype
+            weighted, count = pixels, pixels.new_full((len(pixels), 1, 1), pixels.shape[1], dtype=kind)
+        else:
+            weights = _pixels(weights.expand(len(features), 1, *features.shape[2:]))
+            weighted, count = pixels * weights, at_least_float32(weights).sum(1, keepdim=True)
+        total, second = zip(*map(_added_up, weighted, pixels), strict=True)
+        return count, torch.stack(total)[..., None], torch.stack(second)
+
+    @staticmethod
+    def backward(ctx, _, sum_gradient, gradient):
+        features, weights = ctx.saved_tensors
+        pixels = _pixels(features)
+        slope = pixels.new_zeros(len(pixels), 1, pixels.shape[2])
+        if sum_gradient is not None:
+            slope = sum_gradient.mT.to(pixels.dtype)
+        if gradient is not None:
+            product = pixels @ (gradient + gradient.mT).to(pixels.dtype)
+            slope = product if sum_gradient is None else product.add_(slope)
+        slope = slope.expand_as(pixels).mT.unflatten(2, features.shape[2:]).to(features.dtype)
+        return slope if weights is None else slope * weights, None
+
+
+def _pixels(features):
+    """Feature vectors, shape (N, H W, C), in a type in which products do not overflow."""
+    features = features.float() if features.dtype == torch.float16 else features
+    return features.flatten(2).mT
+
+
+def _added_up(weighted, pixels):
+    """Sum of one picture's weighted vectors and of their products with its vectors, at least in float32."""
+    size = max(_PART, -(-len(pixels) // _PARTS))
+    pairs = [(a.sum(0), a.mT @ b) for a, b in zip(weighted.split(size), pixels.split(size), strict=True)]
+    return [sum(map(at_least_float32, parts)) for parts in zip(*pairs, strict=True)]
 
 
 def at_least_float32(x):
