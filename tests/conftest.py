@@ -5,6 +5,8 @@ from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported: a worker a core, a thread a worker
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+if os.environ.setdefault("NSTLIB_TEST_DEVICE", "cpu") == "cpu":  # before torch looks for GPUs
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 import numpy as np
 import pytest
@@ -13,7 +15,16 @@ import torch
 from nstlib import Backbone
 
 ROOT = Path(__file__).parents[1]
+#: Where the tests run: the CPU, whatever else there is, unless NSTLIB_TEST_DEVICE names another, such as cuda.
+DEVICE = os.environ["NSTLIB_TEST_DEVICE"]
+torch.set_default_device(DEVICE)
 DATA = Path(os.environ.get("NSTLIB_TEST_DATA", ROOT.parent / "shared" / "data"))
+
+
+@pytest.fixture(autouse=True)
+def single_precision(monkeypatch):
+    """The tests compare closely: ``precision="auto"`` is float32, whatever the processor is built for."""
+    monkeypatch.setattr("nstlib.transfer.network.choose_precision", lambda device: "float32")
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +70,7 @@ class Hooked(Backbone):
 def make_net(dtype=torch.float32, *, kind=Backbone, **options):
     torch.manual_seed(0)  # for the pictures that tests draw after it
     widths = ((4, 5), (6, 7), (8, 8, 9, 9), (10,) * 4, (11,))
-    return kind.random(widths, deepest="relu5_1", **options).to(dtype)
+    return kind.random(widths, deepest="relu5_1", **options).to(DEVICE, dtype)
 
 
 @pytest.fixture

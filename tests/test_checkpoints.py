@@ -39,6 +39,26 @@ def test_resumed_run_gives_the_same_picture(tmp_path, optimizer, precision):
     assert [p.name for p in tmp_path.iterdir()] == ["state.pt"]
 
 
+def test_a_checkpoint_keeps_its_precision_on_a_machine_that_prefers_another(tmp_path, monkeypatch):
+    whole = stopped_at(12)
+    stopped_at(3).save_checkpoint(tmp_path / "state.pt")
+    monkeypatch.setattr("nstlib.transfer.network.choose_precision", lambda device: "bfloat16")
+    rest = transfer_of()
+    assert rest.precision == "bfloat16"
+    rest.load_checkpoint(tmp_path / "state.pt")
+    assert rest.precision == rest.as_dict()["precision"] == "float32"
+    list(rest)
+    assert torch.equal(rest.image, whole.image)
+
+
+def test_resumed_in_a_precision_of_its_own_a_transfer_takes_that(tmp_path):
+    stopped_at(3).save_checkpoint(tmp_path / "state.pt")
+    rest = transfer_of(precision="bfloat16")
+    rest.load_checkpoint(tmp_path / "state.pt")
+    assert rest.precision == "bfloat16"
+    assert len(list(rest)) == 9
+
+
 def test_a_finished_transfer_can_go_back_to_an_earlier_size(tmp_path):
     transfer = stopped_at(1)
     transfer.save_checkpoint(tmp_path / "first.pt")

@@ -163,7 +163,7 @@ def test_estimate_of_a_transfer():
     assert few.size == (96, 128)
     assert few.memory == many.memory > 0
     assert many.seconds > 20 * few.seconds > 0
-    assert "128 x 96 pixels, untiled" in str(few)
+    assert "128 x 96 pixels, float32, untiled" in str(few)
 
 
 def test_an_estimate_leaves_the_callers_random_numbers_and_works_in_any_mode():

@@ -25,19 +25,22 @@ class Estimate:
 
     Attributes:
         size: (height, width) of the result.
+        precision: number format of the network.
         plan: :class:`~nstlib.features.Plan` of the finest level.
         memory: peak in bytes, above what the process holds once the network is loaded.
         seconds: of all iterations together.
     """
 
     size: tuple
+    precision: str
     plan: Plan
     memory: int
     seconds: float
 
     def __str__(self):
         height, width = self.size
-        return f"{width} x {height} pixels, {self.plan}: {self.memory / 2**30:.2f} GB, {_duration(self.seconds)}"
+        cost = f"{self.memory / 2**30:.2f} GB, {_duration(self.seconds)}"
+        return f"{width} x {height} pixels, {self.precision}, {self.plan}: {cost}"
 
 
 def needs(transfer):
@@ -66,7 +69,7 @@ def estimate(transfer):
         if probe not in speeds:
             speeds[probe] = _seconds_per_pixel(backbone, *probe, transfer.settings.optimizer)
         seconds += count * level[0] * level[1] * speeds[probe]
-    return Estimate(size, transfer.plan_at(size), needs(transfer), seconds)
+    return Estimate(size, transfer.precision, transfer.plan_at(size), needs(transfer), seconds)
 
 
 def largest_size(backbone, aspect, budget, *, optimizer="Adam", kept=0.0):

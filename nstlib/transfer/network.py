@@ -8,6 +8,7 @@ import torch
 from ..errors import InputError
 from ..features.backbone import Backbone, deepest_of
 from ..features.pretrained import choose_backbone, load_backbone
+from .precision import choose_precision
 from .settings import FIELDS
 
 
@@ -15,6 +16,10 @@ def prepare_backbone(settings, device):
     """The network that ``settings`` ask for, or the one they hold, on the device and in its precision.
 
     One that is held is shared where it fits as it is, else copied: the caller's is never changed.
+
+    Returns:
+        ``(backbone, fingerprint)``. The fingerprint is that of the weights before they are rounded to the precision,
+        so that it is the same on every machine.
 
     Raises:
         InputError: the network lacks a layer, or the device the precision.
@@ -40,13 +45,14 @@ def prepare_backbone(settings, device):
     for layer in layers:
         if layer not in backbone.layers:
             raise InputError(f"unknown layer {layer!r}; choose from {', '.join(backbone.layers)}")
-    if settings.network is not None and settings.network != (found := backbone.fingerprint):
+    fingerprint = backbone.fingerprint
+    if settings.network not in (None, fingerprint):
         warnings.warn(
-            f"these settings were saved with the network {settings.network}; this one is {found}", stacklevel=2
+            f"these settings were saved with the network {settings.network}; this one is {fingerprint}", stacklevel=2
         )
     precision = settings.precision
     if precision == "auto":
-        precision = "float16" if device.type == "cuda" else "float32"
+        precision = choose_precision(device)
     if precision == "float64" and device.type == "mps":
         raise InputError("Apple's GPUs have no float64: use precision='float32' or device='cpu'")
     dtype, compiled = getattr(torch, precision), "run" in vars(backbone)
@@ -58,7 +64,7 @@ def prepare_backbone(settings, device):
         backbone = backbone.to(device, dtype, memory_format=torch.channels_last).requires_grad_(False)
         if settings.compile:
             backbone.run = torch.compile(backbone.run, dynamic=True)
-    return backbone
+    return backbone, fingerprint
 
 
 def _fits(backbone, device, dtype):

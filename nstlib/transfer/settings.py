@@ -135,7 +135,7 @@ class Settings:
         PRECISIONS,
         free=True,
         group="machine",
-        help="number format of the network; auto is float16 on CUDA and float32 elsewhere",
+        help="number format of the network; auto is float16 on CUDA, bfloat16 on a CPU built for it, else float32",
     )
     memory: object = fields.memory(
         "auto",

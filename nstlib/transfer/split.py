@@ -156,7 +156,7 @@ def stylize_tiles(
         if settings.levels not in (None, 1):
             raise InputError(f"stylize_tiles paints at one size: levels must be 1, received {settings.levels}")
         device = choose_device(settings.device)
-        backbone = prepare_backbone(settings, device)
+        backbone, _ = prepare_backbone(settings, device)
         least = backbone.smallest_side
         scene = Scene(content, style, settings, least=least, max_pixels=max_pixels)
         grid = Grid(*scene.size, tile, overlap)

@@ -1,18 +1,17 @@
 """The transfer: descents from coarse to fine, one step at a time, saved and resumed."""
 
-import functools
 import hashlib
-from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
-from types import MappingProxyType
 
 from ..ambient import choose_device, plain_torch
 from ..checkpoints import read_state, write_state
-from ..errors import InputError, check_choice
+from ..errors import InputError
 from ..images import MAX_PIXELS, save_image, to_pil
 from ..terms import standard_terms
 from .canvas import CANVASES
 from .descent import Descent
+from .given import targets_of_terms, terms_by_name
 from .interruption import uninterrupted
 from .memory import Plans
 from .network import prepare_backbone
@@ -57,14 +56,13 @@ class StyleTransfer:
     ):
         with plain_torch():
             self.settings = settings = make_settings(preset, **options)
-            self.terms = _by_name(standard_terms(settings), terms)
-            self.device = choose_device(settings.device)
-            self.backbone = prepare_backbone(settings, self.device)
+            self.terms = terms_by_name(standard_terms(settings), terms)
+            self.device, self._plan = choose_device(settings.device), plan
+            self._use_network(settings.precision)
             least = self.backbone.smallest_side
             self._scene = Scene(content, style, settings, least=least, max_pixels=max_pixels)
             self.sizes, self.counts = pyramid(self._scene.size, settings, least)
-            self.plans = Plans(self.backbone, self.device, settings.memory, plan)
-            self._known, self._level = _of_terms(targets or {}, self.terms), 0
+            self._known, self._level = targets_of_terms(targets or {}, self.terms), 0
             self._descent = self._begin(self.size)
             settings.fix()
 
@@ -81,7 +79,7 @@ class StyleTransfer:
         with plain_torch():
             if done:
                 size = self.sizes[self._level + 1]
-                larger = self._descent.enlarged(self._start(size), *self._task(size))
+                larger = self._descent.enlarged(*self._task(size))
                 with uninterrupted():
                     self._descent, self._level = larger, self._level + 1
             losses = self._descent.step()
@@ -96,6 +94,11 @@ class StyleTransfer:
     def size(self):
         """(height, width) of the level at work."""
         return self.sizes[self._level]
+
+    @property
+    def precision(self):
+        """The number format of the network, which is what ``precision="auto"`` stands for here."""
+        return str(self.backbone.dtype).removeprefix("torch.")
 
     @property
     def plan(self):
@@ -124,8 +127,8 @@ class StyleTransfer:
 
     def as_dict(self):
         """The settings as :func:`~nstlib.images.save_image` stores them, with what the network is in fact."""
-        own = {"pooling": self.backbone.pooling, "padding": self.backbone.padding, "network": self._network}
-        return {**self.settings.as_dict(), **own}
+        own = {name: getattr(self.backbone, name) for name in ("pooling", "padding")}
+        return {**self.settings.as_dict(), **own, "network": self._network, "precision": self.precision}
 
     @property
     def work(self):
@@ -156,18 +159,20 @@ class StyleTransfer:
         """The :class:`~nstlib.features.Plan` for an iteration at ``size`` (height, width)."""
         return self.plans.for_iteration(size, self.settings.optimizer, self.floats_per_pixel)
 
+    def _use_network(self, precision):
+        self.backbone, self._network = prepare_backbone(replace(self.settings, precision=precision), self.device)
+        self.plans = Plans(self.backbone, self.device, self.settings.memory, self._plan)
+
     def _begin(self, size):
         """A descent at ``size`` from the picture to start with."""
-        canvas = CANVASES[self.settings.canvas](self._start(size))
-        return Descent(canvas, self.terms, self.settings, *self._task(size))
-
-    def _start(self, size):
-        return self._scene.start(size).to(self.device, self.backbone.arithmetic)
+        start, *task = self._task(size)
+        return Descent(CANVASES[self.settings.canvas](start), self.terms, self.settings, *task)
 
     def _task(self, size):
-        """Of a level: plan, a function that gives its view and keeps no transfer alive, known targets."""
+        """Of a level: start, plan, a function that gives its view and keeps no transfer alive, known targets."""
+        start = self._scene.start(size).to(self.device, self.backbone.arithmetic)
         known = {name: targets[size] for name, targets in self._known.items() if size in targets}
-        return self.plan_at(size), partial(self._scene.view, size, self.backbone, self.plans.for_targets), known
+        return start, self.plan_at(size), partial(self._scene.view, size, self.backbone, self.plans.for_targets), known
 
     def save_checkpoint(self, path):
         """Write the whole state to a file, which appears whole or not at all.
@@ -176,31 +181,30 @@ class StyleTransfer:
             InputError: the file cannot be written there.
             OSError: the disk is full, or fails.
         """
-        write_state({"inputs": self._fingerprint, "level": self._level, **self._descent.state()}, path)
+        own = {"inputs": _fingerprint(self), "precision": self.precision, "level": self._level}
+        write_state({**own, **self._descent.state()}, path)
 
     def load_checkpoint(self, path):
-        """Go on where :meth:`save_checkpoint` stood; the result is that of an uninterrupted run.
+        """Go on where :meth:`save_checkpoint` stood, as if uninterrupted. Precision "auto" is the checkpoint's.
 
         Raises:
             InputError: no checkpoint, or one of other pictures, settings or another network.
         """
         state = read_state(path)
-        _check_state(state, self._fingerprint, path)
+        _check_state(state, _fingerprint(self), path)
         with plain_torch():
+            if self.settings.precision == "auto" and state["precision"] != self.precision:
+                self._use_network(state["precision"])
             descent = self._begin(self.sizes[state["level"]])
             descent.load(state)
             with uninterrupted():
                 self._descent, self._level = descent, state["level"]
 
-    @functools.cached_property
-    def _network(self):
-        return self.backbone.fingerprint
 
-    @functools.cached_property
-    def _fingerprint(self):
-        """Hash of everything the result depends on and that may not change between checkpoint and resumption."""
-        fixed = self.settings.fixed, tuple(self.terms), self._network, self._scene.fingerprint
-        return hashlib.sha256(repr(fixed).encode()).hexdigest()
+def _fingerprint(transfer):
+    """Hash of everything the result depends on and that may not change between checkpoint and resumption."""
+    fixed = transfer.settings.fixed, tuple(transfer.terms), transfer._network, transfer._scene.fingerprint
+    return hashlib.sha256(repr(fixed).encode()).hexdigest()
 
 
 def _check_state(state, fingerprint, path):
@@ -211,35 +215,3 @@ def _check_state(state, fingerprint, path):
         )
     if not all(x.isfinite().all() for kind in ("canvas", "average") for x in state[kind].values()):
         raise InputError(f"{path} holds a picture that is not finite: it is of no use, delete it")
-
-
-def _by_name(standard, added):
-    """``{name: term}``, read only.
-
-    Raises:
-        TypeError: an object that is no term, or no list of terms.
-        InputError: a name that is given twice or means the sum.
-    """
-    if not isinstance(added, (list, tuple)):
-        raise TypeError(f"terms must be a list of terms, received {added!r}")
-    terms = [*standard, *added]
-    for term in terms:
-        if isinstance(term, type):
-            raise TypeError(f"{term.__name__} is a class: give an instance of it as a term")
-        lacking = [name for name in ("name", "weight", "targets", "taps", "loss") if not hasattr(term, name)]
-        if lacking:
-            raise TypeError(f"{type(term).__name__} is no term of a loss: it has no {', '.join(lacking)}")
-    names = [term.name for term in terms]
-    for name in names:
-        if names.count(name) > 1 or name == "total":
-            raise InputError(f"the terms of a loss need different names, and none may be 'total'; received {names}")
-    return MappingProxyType(dict(zip(names, terms, strict=True)))
-
-
-def _of_terms(targets, terms):
-    """``targets``; raises :class:`InputError` for those of an unknown term or of another form."""
-    if not isinstance(targets, Mapping) or not all(isinstance(sizes, Mapping) for sizes in targets.values()):
-        raise InputError("targets must be {name: {size: targets}}, such as {'style': other.targets['style']}")
-    for name in targets:
-        check_choice("term", name, terms)
-    return targets
