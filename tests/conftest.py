@@ -21,10 +21,12 @@ torch.set_default_device(DEVICE)
 DATA = Path(os.environ.get("NSTLIB_TEST_DATA", ROOT.parent / "shared" / "data"))
 
 
-@pytest.fixture(autouse=True)
-def single_precision(monkeypatch):
+@pytest.fixture(autouse=True, scope="session")
+def single_precision():
     """The tests compare closely: ``precision="auto"`` is float32, whatever the processor is built for."""
-    monkeypatch.setattr("nstlib.transfer.network.choose_precision", lambda device: "float32")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nstlib.transfer.network.choose_precision", lambda device: "float32")
+        yield
 
 
 @pytest.fixture(autouse=True)

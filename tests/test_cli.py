@@ -318,9 +318,10 @@ def test_nothing_of_the_process_is_changed_for_good(folder, capsys):
 
 
 def test_estimate_answers_before_the_work(folder):
-    done = command(folder, "content.png", "style.png", "--backbone", "compact", "--size", "256", "--estimate")
+    options = "--backbone", "compact", "--size", "256", "--precision", "float32"
+    done = command(folder, "content.png", "style.png", *options, "--estimate")
     assert done.returncode == 0
-    assert "this transfer: 256 x 205 pixels, untiled: 0." in done.stdout
+    assert "this transfer: 256 x 205 pixels, float32, untiled: 0." in done.stdout
     assert "pixels on the longer side" in done.stdout
     assert not (folder / "stylized.png").exists()
 

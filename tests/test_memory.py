@@ -197,7 +197,7 @@ def high_water():
 open("/proc/self/clear_refs", "w").write("5")
 base = high_water()
 transfer = StyleTransfer(content, content, backbone=net, size=640, iterations=1, levels=1, memory=memory,
-                         optimizer="Adam")
+                         optimizer="Adam", precision="float32")
 for step in transfer:
     pass
 print((high_water() - base) / peak_memory(net, transfer.size, transfer.plan, kept=transfer.floats_per_pixel))
@@ -208,7 +208,8 @@ MEASURE_TARGETS = (
     + """
 from nstlib.transfer.estimate import needs
 style = np.random.default_rng(0).random((960, 960, 3), dtype=np.float32)
-transfer = StyleTransfer(content[:48], style, backbone=net, size=960, iterations=1, levels=1, memory=memory)
+transfer = StyleTransfer(content[:48], style, backbone=net, size=960, iterations=1, levels=1, memory=memory,
+                         precision="float32")
 for step in transfer:
     pass
 print((high_water() - base) / needs(transfer))
