@@ -10,10 +10,11 @@ import torch
 
 from nstlib import StyleTransfer, load_backbone
 from nstlib.features import ARCHITECTURES, Backbone
-from nstlib.features.tiling import FULL, Plan
+from nstlib.features.tiling import FULL, Plan, multiply_adds
 from nstlib.transfer import memory
 from nstlib.transfer.estimate import estimate, largest_size, needs
 from nstlib.transfer.memory import (
+    LARGE_TILES,
     PLANS,
     SAFE_SHARE,
     free_memory,
@@ -64,20 +65,21 @@ def machine(monkeypatch, tmp_path):
     return SimpleNamespace(free=free, files=tmp_path)
 
 
-def test_auto_takes_what_fits_in_the_free_memory(machine):
-    """Half a megapixel and less is untiled where it fits; larger pictures are faster in tiles on a CPU."""
-    net = load_backbone("compact")
-    for size, plans in (((300, 400), PLANS), ((1080, 1920), PLANS[1:])):
-        seen = set()
-        for plan in PLANS:
-            budget = peak_memory(net, size, plan) + 1
-            machine.free(budget / SAFE_SHARE)
-            seen.add(found := plan_for(net, size, "auto"))
-            assert peak_memory(net, size, found) <= budget
-            assert all(peak_memory(net, size, faster) > budget for faster in plans[: plans.index(found)])
-        assert len(seen) >= 3
+@pytest.mark.parametrize("size", [(300, 400), (1080, 1920)])
+def test_auto_takes_the_cheapest_that_fits_in_the_free_memory(machine, size):
+    net, seen = load_backbone("compact"), set()
+    for plan in (*PLANS, *LARGE_TILES):
+        budget = peak_memory(net, size, plan) + 1
+        machine.free(budget / SAFE_SHARE)
+        seen.add(found := plan_for(net, size, "auto"))
+        assert peak_memory(net, size, found) <= budget
+        for other in (*PLANS, *LARGE_TILES):
+            cheaper = multiply_adds(net, size, other) < multiply_adds(net, size, found)
+            assert not cheaper or peak_memory(net, size, other) > budget
+    assert FULL in seen
+    assert len(seen) >= 3
     machine.free(1)
-    assert plan_for(net, (1080, 1920), "auto") == PLANS[-1]
+    assert plan_for(net, size, "auto") == PLANS[-1]
 
 
 def test_a_transfer_plans_by_the_memory_that_is_free(machine):

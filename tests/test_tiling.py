@@ -5,9 +5,10 @@ import torch
 from conftest import make_net
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
 
 from nstlib.features import STYLE_LAYERS
-from nstlib.features.tiling import FULL, Plan, feature_sums
+from nstlib.features.tiling import FULL, Plan, feature_sums, multiply_adds
 from nstlib.losses import STYLE_LOSSES
 from nstlib.moments import Moments
 
@@ -49,6 +50,16 @@ def assert_same(net, image, plan, tolerance, **options):
 @pytest.mark.parametrize("size", [(64, 64), (101, 75), (33, 200), (16, 17), (130, 97)])
 def test_float32(size, plan):
     assert_same(make_net(), torch.rand(1, 3, *size), plan, 1e-5)
+
+
+@pytest.mark.parametrize("plan", [FULL, *PLANS], ids=str)
+def test_multiply_adds_are_those_that_torch_counts(plan):
+    net, image = make_net(), torch.rand(1, 3, 112, 80, requires_grad=True)
+    with FlopCounterMode(display=False) as counter:
+        sums = feature_sums(net, image, [(net.layers[-1], lambda f, rows, columns: (f.sum(),))], plan)
+        sums[0][0].backward()
+    convolutions = sum(count for op, count in counter.get_flop_counts()["Global"].items() if "conv" in str(op))
+    assert convolutions == 2 * multiply_adds(net, image.shape[2:], plan)
 
 
 @pytest.mark.parametrize("masks", [False, True], ids=["plain", "masked"])

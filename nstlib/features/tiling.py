@@ -91,6 +91,23 @@ def tile_side(plan, level):
     return max(16, plan.tile * (8, 6, 4, 3, 2)[level] // 8)
 
 
+def multiply_adds(backbone, size, plan=FULL):
+    """Multiply-adds of the convolutions in one iteration at ``size`` (height, width).
+
+    A forward and a backward pass; where there are tiles, a second forward pass and the rims besides. Exact for sides
+    that are multiples of 16 pixels.
+    """
+    total, (height, width) = 0, size
+    for segment in _segments(backbone, [(backbone.layers[-1], None)]):
+        passes, pixels = 2, height * width
+        if segment.last_block <= plan.tiled_blocks:
+            passes, pixels = 3, segment.computed_pixels(height, width, tile_side(plan, segment.level))
+        weights = (backbone.convs[name].weight.numel() / 4 ** backbone.downsampling(name) for name in segment.convs)
+        total += passes * pixels * 4**segment.level * sum(weights)
+        height, width = height >> segment.pools, width >> segment.pools
+    return total
+
+
 class _Segment:
     """Consecutive layers that are computed together, and the taps on them."""
 
@@ -101,6 +118,7 @@ class _Segment:
         self.level = block_of(steps[0]) - 1
         self.last_block = SEGMENTS[[block_of(steps[0]) in blocks for blocks in SEGMENTS].index(True)][-1]
         self.pools = sum(name.startswith("pool") for name in steps)
+        self.convs = [name for name in steps if name.startswith("conv")]
         self.halo = 0
         for name in reversed(steps):
             self.halo = self.halo * 2 if name.startswith("pool") else self.halo + name.startswith("conv")
@@ -145,6 +163,11 @@ class _Segment:
         for top, bottom in pairwise(tops):
             for left, right in pairwise(lefts):
                 yield top, left, bottom, right
+
+    def computed_pixels(self, height, width, tile):
+        """How many pixels all tiles have together, rims included."""
+        windows = [self.window(core, height, width) for core in self.cores(height, width, tile)]
+        return sum((rows.stop - rows.start) * (columns.stop - columns.start) for _, rows, columns in windows)
 
     def unflatten(self, sums):
         """Group a flat list of sums by tap."""

@@ -1,16 +1,19 @@
 """Memory: what a plan needs, what is free, and the fastest plan that fits."""
 
+from functools import partial
 from pathlib import Path
 
 import psutil
 import torch
 
 from ..features.backbone import block_of
-from ..features.tiling import FULL, SEGMENTS, Plan, tile_side
+from ..features.tiling import FULL, SEGMENTS, Plan, multiply_adds, tile_side
 from .optimizers import OPTIMIZERS
 
 #: Plans from the fastest to the most frugal.
 PLANS = (FULL, Plan(2, 256), Plan(3, 256), Plan(5, 256), Plan(5, 128))
+#: Plans between them: larger tiles have less of a rim.
+LARGE_TILES = (Plan(2, 512), Plan(3, 512), Plan(5, 512))
 #: Share of the free memory that ``memory="auto"`` uses.
 SAFE_SHARE = 0.8
 #: Where Linux says what a container may use, and in which folder and files version 2 and version 1 do.
@@ -122,7 +125,7 @@ def _left_in_container():
 
 
 def plan_for(backbone, size, memory, *, device="cpu", need=peak_memory, **options):
-    """The fastest plan that fits.
+    """The plan that fits with the fewest multiply-adds.
 
     Args:
         backbone: :class:`~nstlib.features.Backbone`.
@@ -139,10 +142,8 @@ def plan_for(backbone, size, memory, *, device="cpu", need=peak_memory, **option
     if memory in ("full", "tiled"):
         return FULL if memory == "full" else PLANS[3]
     budget = free_memory(device) * SAFE_SHARE if memory == "auto" else memory
-    plans = PLANS
-    if memory == "auto" and torch.device(device).type == "cpu" and size[0] * size[1] > 512 * 512:
-        plans = PLANS[1:]  # tiles fit the caches: faster than untiled
-    return next((plan for plan in plans if need(backbone, size, plan, **options) <= budget), PLANS[-1])
+    fitting = [plan for plan in (*PLANS, *LARGE_TILES) if need(backbone, size, plan, **options) <= budget]
+    return min(fitting, key=partial(multiply_adds, backbone, size), default=PLANS[-1])
 
 
 class Plans:
