@@ -1,6 +1,6 @@
 """Seconds per iteration and peak memory: the plain loop of the tutorials against nstlib's plans.
 
-    python benchmarks/speed.py [--device cuda] [--sizes 512 1080p 4K] [--network vgg19|compact]
+    python benchmarks/speed.py [--device cuda] [--sizes 512 1080p 4K] [--network vgg19|compact] [--precision auto]
 
 The plain loop is that of PyTorch's own style-transfer tutorial: the whole picture, float32, NCHW, every
 feature map kept, one forward and one backward pass with five Gram losses and one content loss. Each case runs
@@ -19,8 +19,8 @@ from measure import Peak, in_own_process, network, table
 from nstlib import StyleTransfer
 from nstlib.features import FULL, STYLE_LAYERS, Plan
 
-SIZES = {"256": (256, 256), "512": (512, 512), "1080p": (1080, 1920), "4K": (2160, 3840)}
-PLANS = {"untiled": FULL, "blocks 1-2 tiled": Plan(2, 256), "all blocks tiled": Plan(5, 256)}
+SIZES = {"256": (256, 256), "512": (512, 512), "1080p": (1080, 1920), "4K": (2160, 3840), "8K": (4320, 7680)}
+PLANS = {"auto": None, "untiled": FULL, "blocks 1-2 tiled": Plan(2, 256), "all blocks tiled": Plan(5, 256)}
 
 
 def plain(net, size, device, iterations):
@@ -57,20 +57,20 @@ def plain(net, size, device, iterations):
         yield
 
 
-def ours(net, size, device, iterations, plan):
+def ours(net, size, device, iterations, plan, precision):
     content = np.random.default_rng(0).random((*size, 3), dtype=np.float32)
     options = {"size": max(size), "levels": 1, "iterations": iterations, "optimizer": "Adam", "plan": plan}
-    return StyleTransfer(content, content, backbone=net, device=device, **options)
+    return StyleTransfer(content, content, backbone=net, device=device, precision=precision, **options)
 
 
-def measure(size, method, name, device, iterations):
+def measure(size, method, name, device, iterations, precision="float32"):
     """``(seconds per iteration, peak of memory in bytes)``; the first iteration does not count if there are more."""
     net, times = network(name), []
     with Peak(device) as peak:
         if method == "plain":
-            run = plain(net, SIZES[size], device, iterations)
+            run = plain(net, size, device, iterations)
         else:
-            run = ours(net, SIZES[size], device, iterations, PLANS[method])
+            run = ours(net, size, device, iterations, PLANS[method], precision)
         started = time.perf_counter()
         for _ in run:
             if torch.device(device).type == "cuda":
@@ -86,14 +86,16 @@ def main():
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--network", default="vgg19", choices=("vgg19", "compact"))
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=["512", "1080p", "4K"])
-    parser.add_argument("--methods", nargs="+", choices=("plain", *PLANS), default=["plain", *PLANS])
+    methods = ["plain", *PLANS]
+    parser.add_argument("--methods", nargs="+", choices=methods, default=[m for m in methods if m != "auto"])
+    parser.add_argument("--precision", default="float32", help="of nstlib's network; the plain loop is in float32")
     parser.add_argument("--iterations", type=int, default=3)
     options = parser.parse_args()
     rows = []
     for size in options.sizes:
         base = None
         for method in options.methods:
-            case = size, method, options.network, options.device, options.iterations
+            case = SIZES[size], method, options.network, options.device, options.iterations, options.precision
             try:
                 seconds, peak = in_own_process(measure, *case)
             except (RuntimeError, MemoryError) as error:  # the next case may fit
