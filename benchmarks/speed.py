@@ -1,10 +1,11 @@
 """Seconds per iteration and peak memory: the plain loop of the tutorials against nstlib's plans.
 
     python benchmarks/speed.py [--device cuda] [--sizes 512 1080p 4K] [--network vgg19|compact] [--precision auto]
+    python benchmarks/speed.py --peer CHECKOUT [--device cuda] [--sizes 1024x576 1080p]
 
 The plain loop is that of PyTorch's own style-transfer tutorial: the whole picture, float32, NCHW, every
 feature map kept, one forward and one backward pass with five Gram losses and one content loss. Each case runs
-in a process of its own.
+in a process of its own. ``--peer`` is for a checkout of crowsonkb/style-transfer-pytorch; see ``peer.py``.
 """
 
 import argparse
@@ -15,11 +16,19 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from measure import Peak, in_own_process, network, table
+from peer import compare
 
 from nstlib import StyleTransfer
 from nstlib.features import FULL, STYLE_LAYERS, Plan
 
-SIZES = {"256": (256, 256), "512": (512, 512), "1080p": (1080, 1920), "4K": (2160, 3840), "8K": (4320, 7680)}
+SIZES = {
+    "256": (256, 256),
+    "512": (512, 512),
+    "1024x576": (576, 1024),
+    "1080p": (1080, 1920),
+    "4K": (2160, 3840),
+    "8K": (4320, 7680),
+}
 PLANS = {"auto": None, "untiled": FULL, "blocks 1-2 tiled": Plan(2, 256), "all blocks tiled": Plan(5, 256)}
 
 
@@ -85,14 +94,20 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--network", default="vgg19", choices=("vgg19", "compact"))
-    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=["512", "1080p", "4K"])
+    parser.add_argument("--sizes", nargs="+", choices=SIZES)
     methods = ["plain", *PLANS]
     parser.add_argument("--methods", nargs="+", choices=methods, default=[m for m in methods if m != "auto"])
     parser.add_argument("--precision", default="float32", help="of nstlib's network; the plain loop is in float32")
     parser.add_argument("--iterations", type=int, default=3)
+    parser.add_argument("--peer", metavar="CHECKOUT", help="of crowsonkb/style-transfer-pytorch, to compare with it")
+    parser.add_argument("--content", default="sample:coffee", help="the picture for --peer (default: %(default)s)")
+    parser.add_argument("--style", default="sample:starry_night", help="and the painting (default: %(default)s)")
     options = parser.parse_args()
+    if options.peer:
+        sizes = {name: SIZES[name] for name in options.sizes or ("1024x576", "1080p")}
+        return compare(options.peer, options.content, options.style, sizes, options.device, options.iterations)
     rows = []
-    for size in options.sizes:
+    for size in options.sizes or ("512", "1080p", "4K"):
         base = None
         for method in options.methods:
             case = SIZES[size], method, options.network, options.device, options.iterations, options.precision
