@@ -51,6 +51,14 @@ def test_a_checkpoint_keeps_its_precision_on_a_machine_that_prefers_another(tmp_
     assert torch.equal(rest.image, whole.image)
 
 
+def test_a_checkpoint_of_an_earlier_version_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("nstlib.transfer.transfer.STATES", 1)
+    stopped_at(2).save_checkpoint(tmp_path / "state.pt")
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="an earlier nstlib"):
+        transfer_of().load_checkpoint(tmp_path / "state.pt")
+
+
 def test_resumed_in_a_precision_of_its_own_a_transfer_takes_that(tmp_path):
     stopped_at(3).save_checkpoint(tmp_path / "state.pt")
     rest = transfer_of(precision="bfloat16")
@@ -126,7 +134,7 @@ OTHERS = {
 @pytest.mark.parametrize("what", OTHERS)
 def test_checkpoints_of_other_work_are_refused(tmp_path, what):
     stopped_at(1).save_checkpoint(tmp_path / "state.pt")
-    with pytest.raises(InputError, match="other pictures or settings, or of another network"):
+    with pytest.raises(InputError, match="other pictures or settings, of another network"):
         transfer_of(**OTHERS[what]).load_checkpoint(tmp_path / "state.pt")
 
 

@@ -19,6 +19,9 @@ from .scene import Scene, pyramid
 from .settings import make_settings
 from .step import Step
 
+#: Version of the states in checkpoints; those of another cannot be resumed.
+STATES = 2
+
 
 class StyleTransfer:
     """Paint ``content`` in the manner of ``style``: an iterator with one :class:`Step` per iteration.
@@ -204,14 +207,15 @@ class StyleTransfer:
 def _fingerprint(transfer):
     """Hash of everything the result depends on and that may not change between checkpoint and resumption."""
     fixed = transfer.settings.fixed, tuple(transfer.terms), transfer._network, transfer._scene.fingerprint
-    return hashlib.sha256(repr(fixed).encode()).hexdigest()
+    return hashlib.sha256(repr((STATES, fixed)).encode()).hexdigest()
 
 
 def _check_state(state, fingerprint, path):
     """Raise :class:`InputError` for a checkpoint that this transfer cannot go on from."""
     if not isinstance(state, dict) or state.get("inputs") != fingerprint:
         raise InputError(
-            f"{path} is the checkpoint of other pictures or settings, or of another network; give the same or delete it"
+            f"{path} is the checkpoint of other pictures or settings, of another network or an earlier nstlib; "
+            "give the same or delete it"
         )
     if not all(x.isfinite().all() for kind in ("canvas", "average") for x in state[kind].values()):
         raise InputError(f"{path} holds a picture that is not finite: it is of no use, delete it")
