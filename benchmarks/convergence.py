@@ -4,7 +4,7 @@
 
 The reference run is the search of the ``gatys2016`` preset: L-BFGS, one size, from noise, 500 iterations. The others
 minimise the same loss; compared is how long each takes, all levels of the pyramid included, until its loss at the full
-size is as low as the reference's final one. The same again for the unitless loss.
+size is as low as the reference's final one. The same again for the unitless loss. All of it in float32.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def main():
             settings = OBJECTIVES[objective]
             target = reference = None
             for name in options.runs:
-                search = {**SEARCH, **RUNS[name], "backbone": options.backbone}
+                search = {**SEARCH, **RUNS[name], "backbone": options.backbone, "precision": "float32"}
                 points = curve(content, style, options.size, **{**settings, **search})
                 curves[number, objective, name] = points
                 if target is None:

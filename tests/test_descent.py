@@ -165,7 +165,7 @@ def test_running_out_of_memory_in_the_update_shortens_the_history_of_lbfgs(monke
         return real(self, closure)
 
     monkeypatch.setattr(torch.optim.LBFGS, "step", scarce)
-    with pytest.warns(UserWarning, match="L-BFGS goes on with 5 pairs"):
+    with pytest.warns(UserWarning, match="L-BFGS goes on with 2 pairs"):
         losses = [step.losses["total"] for step in transfer]
     assert len(losses) == 15
     assert losses[-1] < losses[0]
@@ -182,7 +182,7 @@ def test_without_memory_for_any_history_the_iteration_fails(monkeypatch):
     monkeypatch.setattr(torch.optim.LBFGS, "step", scarce)
     with pytest.warns(UserWarning, match="goes on with") as caught, pytest.raises(torch.OutOfMemoryError):
         next(transfer)
-    assert ["5 pairs" in str(caught[0].message), "2 pairs" in str(caught[1].message)] == [True, True]
+    assert ["2 pairs" in str(warning.message) for warning in caught] == [True]
     assert transfer.iteration == 0
     assert torch.equal(transfer.image, start)
 
@@ -200,14 +200,14 @@ def test_a_shortened_history_stays_short(monkeypatch, tmp_path, resumed):
         return real(self, closure)
 
     monkeypatch.setattr(torch.optim.LBFGS, "step", watched)
-    with pytest.warns(UserWarning, match="goes on with 5 pairs"):
+    with pytest.warns(UserWarning, match="goes on with 2 pairs"):
         next(transfer)
     if resumed:
         transfer.save_checkpoint(tmp_path / "state.pt")
         transfer = StyleTransfer(CONTENT, STYLE, **options)
         transfer.load_checkpoint(tmp_path / "state.pt")
     list(transfer)
-    assert lengths[1:] == [5] * 12
+    assert lengths[1:] == [2] * 12
 
 
 def test_weights_may_be_numbers_of_numpy_when_a_checkpoint_is_saved(tmp_path):

@@ -52,7 +52,7 @@ def textbook(net, content, style, iterations):
         goal, style_maps = features(content)["relu4_2"], features(style)
         activity = {layer: f.square().mean().sqrt() for layer, f in (*style_maps.items(), ("content", goal))}
     image = content.clone().requires_grad_()
-    optimizer = torch.optim.LBFGS([image], max_iter=1, history_size=10, tolerance_grad=0, tolerance_change=0)
+    optimizer = torch.optim.LBFGS([image], max_iter=1, history_size=5, tolerance_grad=0, tolerance_change=0)
     losses = []
 
     def closure():
