@@ -120,8 +120,10 @@ def _pixels(features):
 def _added_up(weighted, pixels):
     """Sum of one picture's weighted vectors and of their products with its vectors, at least in float32."""
     size = max(_PART, -(-len(pixels) // _PARTS))
-    pairs = [(a.sum(0), a.mT @ b) for a, b in zip(weighted.split(size), pixels.split(size), strict=True)]
-    return [sum(map(at_least_float32, parts)) for parts in zip(*pairs, strict=True)]
+    kind = at_least_float32(pixels[:0]).dtype
+    pairs = zip(weighted.split(size), pixels.split(size), strict=True)
+    parts = [(a.sum(0, dtype=kind), at_least_float32(a.mT @ b)) for a, b in pairs]
+    return [sum(values) for values in zip(*parts, strict=True)]
 
 
 def at_least_float32(x):

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nstlib import moments as moments_module
 from nstlib.moments import Moments, blend
 
 
@@ -24,6 +25,7 @@ def test_against_numpy():
         np.testing.assert_allclose(moments.gram[n], rows @ rows.T / rows.shape[1])
 
 
+@settings(deadline=None)
 @given(st.integers(1, 8), st.integers(1, 8))
 def test_parts_add_up_to_the_whole(row, column):
     f = features(1, 3, 9, 9)
@@ -31,6 +33,42 @@ def test_parts_add_up_to_the_whole(row, column):
     total = Moments.of(parts[0]) + Moments.of(parts[1]) + Moments.of(parts[2])
     for a, b in zip(total.tensors, Moments.of(f).tensors, strict=True):
         torch.testing.assert_close(a, b)
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    """Sums over several parts of a small map, the last of which is shorter."""
+    monkeypatch.setattr(moments_module, "_PART", 9)
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("weights", [None, features(1, 1, 4, 5), features(2, 1, 4, 5)], ids=["plain", "one", "each"])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_derivatives(weights, layout):
+    """First and second ones by finite differences, in the layout of the map."""
+    f = features(2, 3, 4, 5).contiguous(memory_format=layout).requires_grad_()
+
+    def sums(f):
+        return Moments.of(f, weights).tensors[1:]
+
+    assert torch.autograd.gradcheck(sums, f)
+    assert torch.autograd.gradgradcheck(sums, f)
+
+
+def test_the_gradient_of_a_channels_last_map_is_channels_last():
+    f = features(1, 3, 4, 5).contiguous(memory_format=torch.channels_last).requires_grad_()
+    (gradient,) = torch.autograd.grad(Moments.of(f).second.sum(), f)
+    assert gradient.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("weights", [None, features(1, 1, 7, 9)], ids=["plain", "weighted"])
+def test_parts_of_a_map_add_up_to_the_plain_sums(weights):
+    f = features(2, 5, 7, 9)
+    w = torch.ones(1, 1, 7, 9, dtype=f.dtype) if weights is None else weights
+    found = Moments.of(f, weights)
+    torch.testing.assert_close(found.sum[..., 0], (w * f).sum((2, 3)))
+    torch.testing.assert_close(found.second, torch.einsum("nchw,ndhw->ncd", w * f, f))
 
 
 def test_weights_of_zero_and_one_select_pixels():
@@ -60,3 +98,19 @@ def test_half_precision_is_accumulated_in_float32(dtype):
     moments = Moments.of(f)
     assert moments.second.dtype == torch.float32
     torch.testing.assert_close(moments.gram, torch.full((1, 2, 2), 900.0))
+
+
+def test_bfloat16_sums_and_gradients_keep_its_digits():
+    f = torch.randn(1, 8, 256, 256, generator=torch.Generator().manual_seed(1)).relu().bfloat16()
+    slopes = torch.randn(2, 8, 8, generator=torch.Generator().manual_seed(2))
+
+    def sums_and_gradient(f):
+        f = f.clone().requires_grad_()
+        found = Moments.of(f)
+        (found.second * slopes[0] + found.sum * slopes[1]).sum().backward()
+        return found.sum, found.second, f.grad.double()
+
+    for found, exact, digits in zip(
+        sums_and_gradient(f), sums_and_gradient(f.double()), (1e-6, 1e-3, 2**-8), strict=True
+    ):
+        assert (found - exact).norm() < digits * exact.norm()
