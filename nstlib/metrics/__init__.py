@@ -1,0 +1,19 @@
+"""Measures of a finished picture, which no loss contains: pure functions of pictures that return numbers."""
+
+from .distances import content_distance, frechet_distance, structural_distance, style_distance
+from .fidelity import psnr
+from .seams import seam_ratio, seams
+from .sharpness import edges_kept, grain, lines_kept
+
+__all__ = [
+    "content_distance",
+    "edges_kept",
+    "frechet_distance",
+    "grain",
+    "lines_kept",
+    "psnr",
+    "seam_ratio",
+    "seams",
+    "structural_distance",
+    "style_distance",
+]
