@@ -4,6 +4,7 @@ from .distances import content_distance, frechet_distance, structural_distance, 
 from .fidelity import psnr
 from .seams import seam_ratio, seams
 from .sharpness import edges_kept, grain, lines_kept
+from .summary import summary
 
 __all__ = [
     "content_distance",
@@ -16,4 +17,5 @@ __all__ = [
     "seams",
     "structural_distance",
     "style_distance",
+    "summary",
 ]

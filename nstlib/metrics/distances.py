@@ -113,7 +113,9 @@ def structural_distance(image, content, backbone, layer="relu3_1", side=256):
         side: longer side in pixels to which both are resized; values of different sides cannot be compared.
 
     Returns:
-        A float in nats, from 0 for equal self-similarities up. Show it beside that of another photograph.
+        A float in nats, from 0 for equal self-similarities up. It has no natural scale: show it beside that of another
+        photograph. With VGG-19, the sample coffee had 0.1 from itself in a third of its resolution, 1.0 from a painting
+        of it, 1.6 from noise and 1.8 from the astronaut.
 
     Raises:
         InputError: a layer that the network lacks, or a side too small for it.

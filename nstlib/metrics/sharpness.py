@@ -3,7 +3,7 @@
 import numpy as np
 from skimage.color import rgb2gray
 from skimage.feature import canny, structure_tensor
-from skimage.filters import sobel
+from skimage.filters import gaussian, sobel
 from skimage.metrics import structural_similarity
 from skimage.transform import probabilistic_hough_line
 
@@ -95,7 +95,8 @@ def lines_kept(image, photograph, lines=12):
         lines: how many segments count, the longest ones.
 
     Returns:
-        A float in degrees: 0 for lines that are kept, 45 for a picture without any relation, at most 90.
+        A float in degrees: 0 for lines that are kept, about 45 for a picture without any relation, at most 90. Sample
+        photographs that were turned by 5 degrees had 5 to 10, depending on what else comes into the window.
 
     Raises:
         InputError: the photograph has no straight lines.
@@ -135,7 +136,9 @@ def _directions(grey):
 
     Their size is the energy that the gradients have in this direction beyond that across it.
     """
-    yy, xy, xx = structure_tensor(grey, sigma=_LINES_SIGMA, mode="nearest", order="rc")
+    # Gradients of single pixels show the steps of a slanted edge instead of its slope.
+    smooth = gaussian(grey, 1.5, mode="nearest")
+    yy, xy, xx = structure_tensor(smooth, sigma=_LINES_SIGMA, mode="nearest", order="rc")
     return xx - yy + 2j * xy
 
 
