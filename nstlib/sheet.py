@@ -24,8 +24,8 @@ def contact_sheet(rows, titles=(), labels=(), side=256):
         InputError: no pictures, rows of different lengths, or not one title a column and one label a row.
 
     Example:
-        >>> contact_sheet([["sample:chelsea", "sample:swirls"]], titles=["photograph", "painting"]).size
-        (560, 326)
+        >>> contact_sheet([["sample:chelsea", "sample:swirls"]]).size
+        (560, 288)
     """
     side, rows = whole("side", side, 16), [list(row) for row in rows]
     counts = {len(row) for row in rows}
@@ -35,7 +35,7 @@ def contact_sheet(rows, titles=(), labels=(), side=256):
     for what, texts, wanted in (("titles", titles, columns), ("labels", labels, len(rows))):
         if len(texts) not in (0, wanted):
             raise InputError(f"expected {wanted} {what} or none, received {len(texts)}")
-    gap, font = side // 16, ImageFont.load_default(side / 14)
+    gap, font = side // 16, ImageFont.load_default(side / 18)
     titles = [_wrapped(text, font, side) for text in titles]
     labels = [_wrapped(text, font, side) for text in labels]
     left, top = _extent(labels, font, gap)[0], _extent(titles, font, gap)[1]

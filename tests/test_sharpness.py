@@ -127,7 +127,8 @@ def test_photographs_without_lines():
     image = load_image(house())
     y, x = np.mgrid[:200, :200]
     circle = (np.hypot(y - 100, x - 100) < 60) * 1.0
-    for photograph in (grey(circle), torch.rand(1, 3, 200, 200), torch.zeros(1, 3, 200, 200)):
+    torch.manual_seed(0)  # of noise in which some edges line up by chance
+    for photograph in (grey(circle), torch.rand(1, 3, 200, 300), torch.zeros(1, 3, 200, 200)):
         with pytest.raises(InputError, match="no straight lines"):
             lines_kept(image, photograph)
 
