@@ -1,91 +1,86 @@
-"""Contact sheets: labelled pictures side by side."""
+"""Pictures side by side on one sheet, with titles and labels."""
 
 from PIL import Image, ImageDraw, ImageFont
 
 from .checks import whole
 from .errors import InputError
-from .images import load_image, to_pil
-
-GAP = 8  # pixels
-TEXT = 14  # height of the letters, pixels
+from .images import fit_size, load_image, resize, to_pil
 
 
 def contact_sheet(rows, titles=(), labels=(), side=256):
-    """Pictures in rows and columns, on white.
+    """Rows of pictures in square cells on white, with a title over each column and a label left of each row.
 
     Args:
-        rows: sequence of rows; a row is a sequence of pictures, whatever :func:`~nstlib.load_image` takes, or None for
-            an empty place.
-        titles: of the columns, or none.
-        labels: of the rows, or none.
-        side: longest side of a picture on the sheet, in pixels; smaller ones keep their size.
+        rows: sequence of rows, each a sequence of pictures: whatever :func:`~nstlib.images.load_image` takes. All rows
+            have the same number. Each is enlarged or reduced until its longer side fills the cell.
+        titles: one text a column, or none. They are broken into lines where they are wider than the cell.
+        labels: one text a row, or none.
+        side: of the cells, in pixels.
 
     Returns:
-        An RGB :class:`PIL.Image.Image`.
+        A PIL image.
 
     Raises:
-        InputError: no pictures, rows of different lengths, or another number of titles or labels.
+        InputError: no pictures, rows of different lengths, or not one title a column and one label a row.
 
     Example:
-        >>> contact_sheet([["sample:chelsea", "sample:coffee"]], ["cat", "cup"], side=100).size
-        (208, 89)
+        >>> contact_sheet([["sample:chelsea", "sample:swirls"]]).size
+        (560, 288)
     """
-    rows, side = [list(row) for row in rows], whole("side", side)
-    columns = len(rows[0]) if rows else 0
-    if not columns or any(len(row) != columns for row in rows):
-        raise InputError(f"expected rows of one length, received {[len(row) for row in rows]}: fill up with None")
-    for name, texts, count in (("titles", titles, columns), ("labels", labels, len(rows))):
-        if len(texts) not in (0, count):
-            raise InputError(f"expected {count} {name} or none, received {len(texts)}")
-    pictures = [[None if picture is None else _small(picture, side) for picture in row] for row in rows]
-    widths = [max((row[n].width for row in pictures if row[n]), default=side) for n in range(columns)]
-    heights = [max((picture.height for picture in row if picture), default=side) for row in pictures]
-    titles = [_text(title, width) for title, width in zip(titles, widths, strict=False)]
-    labels = [_text(label, side // 2) for label in labels]
-    lefts = _places(max((label.width + GAP for label in labels), default=0), widths)
-    tops = _places(max((title.height + GAP // 2 for title in titles), default=0), heights)
-    sheet = Image.new("RGB", (lefts[-1] - GAP, tops[-1] - GAP), "white")
-    for title, left in zip(titles, lefts, strict=False):
-        sheet.paste(title, (left, 0))
-    for label, top in zip(labels, tops, strict=False):
-        sheet.paste(label, (0, top))
-    for row, top in zip(pictures, tops, strict=False):
-        for picture, left in zip(row, lefts, strict=False):
-            if picture:
-                sheet.paste(picture, (left, top))
+    side, rows = whole("side", side, 16), [list(row) for row in rows]
+    counts = {len(row) for row in rows}
+    if len(counts) != 1 or counts == {0}:
+        raise InputError(f"expected rows of equally many pictures, received {[len(row) for row in rows]}")
+    (columns,) = counts
+    for what, texts, wanted in (("titles", titles, columns), ("labels", labels, len(rows))):
+        if len(texts) not in (0, wanted):
+            raise InputError(f"expected {wanted} {what} or none, received {len(texts)}")
+    gap, font = side // 16, ImageFont.load_default(side / 18)
+    titles = [_wrapped(text, font, side) for text in titles]
+    labels = [_wrapped(text, font, side) for text in labels]
+    left, top = _extent(labels, font, gap)[0], _extent(titles, font, gap)[1]
+    size = left + columns * (side + gap) + gap, top + len(rows) * (side + gap) + gap
+    sheet = Image.new("RGB", size, "white")
+    pen = ImageDraw.Draw(sheet)
+    for column, title in enumerate(titles):
+        middle = left + gap + column * (side + gap) + side / 2
+        pen.multiline_text((middle, top), title, "black", font, anchor="md", align="center")
+    for row, label in enumerate(labels):
+        middle = top + gap + row * (side + gap) + side / 2
+        pen.multiline_text((left, middle), label, "black", font, anchor="rm", align="right")
+    for row, pictures in enumerate(rows):
+        for column, source in enumerate(pictures):
+            picture = load_image(source)
+            height, width = fit_size(*picture.shape[2:], side)
+            x = left + gap + column * (side + gap) + (side - width) // 2
+            y = top + gap + row * (side + gap) + (side - height) // 2
+            sheet.paste(to_pil(resize(picture, (height, width))), (x, y))
     return sheet
 
 
-def _small(picture, side):
-    picture = to_pil(load_image(picture))
-    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
-    return picture
+def _extent(texts, font, gap):
+    """(width, height) in pixels of the strip that holds any of the texts, with a gap before it; 0 for none."""
+    if not texts:
+        return 0, 0
+    boxes = [ImageDraw.Draw(Image.new("L", (1, 1))).multiline_textbbox((0, 0), text, font) for text in texts]
+    return tuple(gap + round(max(box[axis] for box in boxes)) for axis in (2, 3))
 
 
-def _places(start, lengths):
-    """Where things of these lengths begin, with gaps between them, and where a next one would."""
-    places = [start]
-    for length in lengths:
-        places.append(places[-1] + length + GAP)
-    return places
-
-
-def _text(text, width):
-    """The text as a picture, broken into lines no wider than ``width``."""
-    font = ImageFont.load_default(TEXT)
-    lines = [""]
-    for word in str(text).split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and font.getlength(longer) > width:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    # A word that is wider than its column is written smaller.
-    widest = max(font.getlength(line) for line in lines)
-    if widest > width:
-        font = ImageFont.load_default(max(6, int(TEXT * width / widest)))
-    height = round(font.size * 1.3)
-    picture = Image.new("RGB", (width, height * len(lines)), "white")
-    for number, line in enumerate(lines):
-        ImageDraw.Draw(picture).text((0, number * height), line, fill="black", font=font)
-    return picture
+def _wrapped(text, font, width):
+    """The text in lines no wider than ``width`` pixels: broken between words, and within those that are wider."""
+    lines = []
+    for paragraph in str(text).splitlines():
+        line = ""
+        for word in paragraph.split():
+            if line and font.getlength(f"{line} {word}") <= width:
+                line = f"{line} {word}"
+                continue
+            if line:
+                lines.append(line)
+            while font.getlength(word) > width:
+                fits = next(n for n in range(len(word) - 1, 0, -1) if font.getlength(word[:n]) <= width)
+                lines.append(word[:fits])
+                word = word[fits:]
+            line = word
+        lines.append(line)
+    return "\n".join(lines)

@@ -1,90 +1,155 @@
-"""Distances in the features of a network: SciPy's and the textbook's computations, tiles, and sanity rows."""
+"""Distances in the features of a network: closed forms, SciPy, plain computation, and pictures whose order is known."""
 
 import numpy as np
 import pytest
-import torch
+import scipy.linalg
 from conftest import make_net, make_picture
-from scipy.linalg import sqrtm
-from scipy.special import rel_entr, softmax
 
 from nstlib import InputError, load_backbone, load_image, samples
 from nstlib.features import STYLE_LAYERS, Plan
-from nstlib.images import resize
-from nstlib.metrics import content_distance, edges_kept, frechet_distance, structural_distance, style_distance
-from nstlib.metrics.distances import TEMPERATURE
+from nstlib.images import fit_size, resize
+from nstlib.metrics import (
+    content_distance,
+    edges_kept,
+    frechet_distance,
+    grain,
+    structural_distance,
+    style_distance,
+    summary,
+)
 
-IMAGE, STYLE = (load_image(make_picture(96, 112, seed)) for seed in (1, 2))
-TILED = Plan(5, 48)
-
-
-@pytest.fixture(scope="module")
-def net():
-    return make_net(torch.float32, padding="replicate")
-
-
-def features(net, image, layer):
-    """Array (places, channels)."""
-    return net(image, [layer])[layer][0].flatten(1).T.double().numpy()
+TILED = Plan(tiled_blocks=5, tile=64)
 
 
-def test_style_distance_is_the_textbooks(net):
+@pytest.fixture
+def pair():
+    """Two pictures of one size, in float64."""
+    return [load_image(make_picture(90, 110, seed)).double() for seed in (1, 2)]
+
+
+def vectors(net, image, layer):
+    """The feature vectors of all locations, (P, C), as an array."""
+    return net(image, [layer])[layer][0].flatten(1).T.numpy()
+
+
+@pytest.mark.parametrize(
+    "distance",
+    [content_distance, frechet_distance, structural_distance, style_distance],
+)
+def test_a_picture_equals_itself(small_net, pair, distance):
+    assert distance(pair[0], pair[0], small_net) == pytest.approx(0, abs=1e-9)
+    assert distance(*pair, small_net) > 1e-3
+
+
+def test_style_distance_is_the_mean_over_layers(small_net, pair):
     expected = []
     for layer in STYLE_LAYERS:
-        found, goal = (features(net, x, layer) for x in (IMAGE, STYLE))
-        a, b = found.T @ found / len(found), goal.T @ goal / len(goal)
+        a, b = (f.T @ f / len(f) for f in (vectors(small_net, image, layer) for image in pair))
         expected.append(((a - b) ** 2).sum() / (b**2).sum())
-    assert style_distance(IMAGE, STYLE, net) == pytest.approx(np.mean(expected), rel=1e-4)
-    assert style_distance(STYLE, STYLE, net) == 0
-    with pytest.raises(InputError, match="did you mean 'gram'"):
-        style_distance(IMAGE, STYLE, net, "gramm")
+    assert style_distance(*pair, small_net) == pytest.approx(np.mean(expected), rel=1e-9)
 
 
-def test_content_distance_is_the_textbooks(net):
-    found, goal = (features(net, x, "relu4_2") for x in (IMAGE, STYLE))
-    expected = ((found - goal) ** 2).sum() / (goal**2).sum()
-    assert content_distance(IMAGE, STYLE, net) == pytest.approx(expected, rel=1e-4)
-    assert content_distance(STYLE, STYLE, net) == 0
-    for distance in (content_distance, structural_distance):
-        with pytest.raises(InputError, match="resize the photograph to the painting's size"):
-            distance(IMAGE, STYLE[..., 1:], net)
+def test_style_distance_of_means_and_deviations(small_net, pair):
+    expected = []
+    for layer in STYLE_LAYERS:
+        a, b = (np.stack([f.mean(0), f.std(0)]) for f in (vectors(small_net, image, layer) for image in pair))
+        expected.append(((a - b) ** 2).sum() / (b**2).sum())
+    # The loss has a floor of 1e-4 of the mean variance below each root.
+    assert style_distance(*pair, small_net, "mean_std") == pytest.approx(np.mean(expected), rel=1e-2)
 
 
-def test_frechet_distance_is_scipys(net):
-    found, goal = (features(net, x, "relu3_1") for x in (IMAGE, STYLE))
-    (m, s), (n, t) = ((x.mean(0), np.cov(x.T, bias=True)) for x in (found, goal))
-    expected = ((m - n) ** 2).sum() + np.trace(s + t - 2 * sqrtm(s @ t).real)
-    expected /= (n**2).sum() + np.trace(t)
-    assert frechet_distance(IMAGE, STYLE, net) == pytest.approx(expected, rel=5e-3)  # of the ridge
-    assert frechet_distance(STYLE, STYLE, net) == pytest.approx(0, abs=1e-6)
+def test_content_distance(small_net, pair):
+    a, b = (vectors(small_net, image, "relu4_2") for image in pair)
+    assert content_distance(*pair, small_net) == pytest.approx(((a - b) ** 2).sum() / (b**2).sum(), rel=1e-9)
 
 
-def test_structural_distance_is_scipys(net):
-    found, goal = (features(net, x, "relu3_1") for x in (IMAGE, STYLE))
-    p, q = (
-        softmax((x / np.linalg.norm(x, axis=1, keepdims=True)) @ (x / np.linalg.norm(x, axis=1, keepdims=True)).T
-                / TEMPERATURE, axis=1)
-        for x in (goal, found)
-    )  # fmt: skip
-    assert len(found) > 512  # more than one block of rows
-    assert structural_distance(IMAGE, STYLE, net, side=112) == pytest.approx(rel_entr(p, q).sum(1).mean(), rel=1e-3)
-    assert structural_distance(STYLE, STYLE, net) == pytest.approx(0, abs=1e-6)
+def test_frechet_distance_against_scipy(small_net, pair):
+    a, b = (vectors(small_net, image, "relu3_1") for image in pair)
+    means, (s, goal) = a.mean(0) - b.mean(0), (np.cov(f.T, bias=True) for f in (a, b))
+    ridge = 1e-4 * goal.diagonal().mean() * np.eye(len(goal))
+    s, goal = s + ridge, goal + ridge
+    spread = np.trace(s + goal - 2 * scipy.linalg.sqrtm(s @ goal).real)
+    expected = (means @ means + spread) / (b.mean(0) @ b.mean(0) + np.trace(goal))
+    assert frechet_distance(*pair, small_net) == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize("distance", [style_distance, content_distance, frechet_distance])
-def test_tiles_change_nothing(net, distance):
-    assert distance(IMAGE, STYLE, net, plan=TILED) == pytest.approx(distance(IMAGE, STYLE, net), rel=1e-4)
+def test_structural_distance_is_the_mean_divergence_of_rows(small_net, pair):
+    rows = []
+    for image in pair:
+        f = vectors(small_net, resize(image, fit_size(90, 110, 120)), "relu3_1")
+        f = f / np.linalg.norm(f, axis=1, keepdims=True)
+        weights = np.exp(f @ f.T / 0.1)
+        rows.append(weights / weights.sum(1, keepdims=True))
+    image, content = rows
+    expected = (content * np.log(content / image)).sum(1).mean()
+    assert len(image) > 512  # more than the rows that are held at a time
+    assert structural_distance(*pair, small_net, side=120) == pytest.approx(expected, rel=1e-9)
 
 
-def test_neither_the_photograph_nor_the_painting_wins():
-    """Each is best on one axis of every pair of measures and plainly loses on the other."""
+def test_structural_distance_does_not_see_the_size_of_a_picture(small_net, pair):
+    larger = resize(pair[0], (180, 220))
+    assert structural_distance(larger, pair[1], small_net, side=64) == pytest.approx(
+        structural_distance(*pair, small_net, side=64), rel=0.05
+    )
+
+
+@pytest.mark.parametrize("kind", ["gram", "mean_std", "wasserstein"])
+def test_style_in_tiles(small_net, pair, kind):
+    whole, tiled = (style_distance(*pair, small_net, kind, **plan) for plan in ({}, {"plan": TILED}))
+    assert tiled == pytest.approx(whole, rel=1e-5)
+
+
+@pytest.mark.parametrize("distance", [content_distance, frechet_distance])
+def test_in_tiles(small_net, pair, distance):
+    assert distance(*pair, small_net, plan=TILED) == pytest.approx(distance(*pair, small_net), rel=1e-5)
+
+
+def test_half_precision_is_summed_in_single():
+    """The sums over this many pixels are beyond the range of float16."""
+    pair = [load_image(make_picture(260, 260, seed)) for seed in (1, 2)]
+    net = make_net()
+    whole = content_distance(*pair, net, "relu1_1"), style_distance(*pair, net)
+    net = net.half()
+    assert (content_distance(*pair, net, "relu1_1"), style_distance(*pair, net)) == pytest.approx(whole, rel=0.01)
+
+
+def test_what_cannot_be_measured(small_net, pair):
+    image, style = pair
+    with pytest.raises(InputError, match="the content at the size of the image"):
+        content_distance(image, style[..., 1:], small_net)
+    with pytest.raises(InputError, match="unknown kind of style distance 'grim'"):
+        style_distance(image, style, small_net, "grim")
+    with pytest.raises(InputError, match="unknown layer 'relu9_1'"):
+        frechet_distance(image, style, small_net, "relu9_1")
+    with pytest.raises(InputError, match="relu5_1 needs a picture .* at least 16 pixels a side, received .*8, 110"):
+        style_distance(image[:, :, :8], style, small_net)
+    with pytest.raises(InputError, match="relu3_1 needs a picture"):
+        structural_distance(image, style, small_net, side=3)
+
+
+@pytest.mark.parametrize(("photograph", "painting"), [("astronaut", "embers"), ("coffee", "swirls")])
+def test_no_measure_alone_is_to_be_trusted(photograph, painting):
+    """Doing nothing keeps all content and has no style; pasting the style has all style and keeps no content."""
     net = load_backbone("compact")
-    photograph = resize(load_image(samples.content("astronaut")), (160, 160))
-    painting = resize(load_image(samples.style("starry_night")), (160, 160))
-    wrong = resize(load_image(samples.content("coffee")), (160, 160))
-    assert style_distance(photograph, painting, net) > 0.3
-    assert frechet_distance(photograph, painting, net) > 0.1
-    assert style_distance(painting, painting, net) == content_distance(photograph, photograph, net) == 0
-    assert content_distance(painting, photograph, net) > 1
-    for other in (painting, wrong):
-        assert structural_distance(other, photograph, net) > 0.1
-        assert edges_kept(other, photograph) < 0.3
+    photo, style = (load_image(picture) for picture in (samples.content(photograph), samples.style(painting)))
+    photo = resize(photo, fit_size(*photo.shape[2:], 128))
+    style, pasted = resize(style, (128, 128)), resize(style, photo.shape[2:])
+    assert style_distance(photo, style, net) > 3 * style_distance(pasted, style, net)
+    assert frechet_distance(photo, style, net) > 3 * frechet_distance(pasted, style, net)
+    assert content_distance(photo, photo, net) == 0
+    assert content_distance(pasted, photo, net) > 1
+    assert structural_distance(photo, photo, net) < 1e-5
+    assert structural_distance(pasted, photo, net) > 0.3
+    assert edges_kept(photo, photo) == pytest.approx(1)
+    assert edges_kept(pasted, photo) < 0.1
+    assert grain(pasted, photo) > 2 * grain(photo, photo)
+
+
+def test_a_summary_of_any_pictures(small_net, pair):
+    image, content = pair
+    style = resize(content, (220, 180))
+    found = summary(image.float(), resize(content, (180, 220)), style, small_net)
+    reduced = resize(style.float(), (110, 90))
+    content = resize(resize(content, (180, 220)).float(), (90, 110))
+    expected = style_distance(image.float(), reduced, small_net), content_distance(image.float(), content, small_net)
+    assert found.startswith("style {:.3f}, content {:.2f}, grain ".format(*expected))

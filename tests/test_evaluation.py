@@ -60,7 +60,7 @@ def test_an_evaluation(evaluation, tmp_path, capsys):
     table = (folder / "table.md").read_text(encoding="utf-8")
     assert table.startswith("64 px, judged by compact, which stood in the loss of few\n\n")
     assert table.partition("\n\n")[2] == capsys.readouterr().out
-    assert load_image(folder / "sheet.png").shape[3] == 64 + 50 + 64 + 64 + 3 * 8
+    assert load_image(folder / "sheet.png").shape[3] >= 4 * 64
     assert load_image(folder / "plot.png").shape[3] > 500
 
     painted = folder / "few" / "astronaut--scream.png"

@@ -23,7 +23,7 @@ ORDER = words(
     "features.tiling features",
     "networks networks.tiles networks.upscale",
     "terms.objective terms.standard terms",
-    "metrics.seams metrics.distances metrics.sharpness metrics",
+    "metrics.fidelity metrics.seams metrics.distances metrics.sharpness metrics.summary metrics",
     "transfer.optimizers transfer.canvas transfer.fields transfer.settings transfer.precision transfer.network",
     "transfer.interruption transfer.memory transfer.stepper transfer.descent transfer.scene transfer.step",
     "transfer.given transfer.transfer transfer.estimate transfer.split transfer.run transfer",

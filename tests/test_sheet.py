@@ -1,61 +1,73 @@
-"""Contact sheets."""
+"""Contact sheets: what is where, and that texts keep to their places."""
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from nstlib import InputError
-from nstlib.sheet import GAP, contact_sheet
+from nstlib.sheet import contact_sheet
 
-RED, BLUE = (
-    np.zeros((40, 60, 3), np.uint8) + np.uint8([255, 0, 0]),
-    np.zeros((60, 30, 3), np.uint8) + np.uint8([0, 0, 255]),
-)
+RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 
-def test_pictures_stand_where_they_belong():
-    sheet = np.asarray(contact_sheet([[RED, BLUE], [None, RED]], side=100))
-    assert sheet.shape == (60 + GAP + 40, 60 + GAP + 60, 3)
-    assert (sheet[:40, :60] == [255, 0, 0]).all()
-    assert (sheet[:60, 60 + GAP : 90 + GAP] == [0, 0, 255]).all()
-    assert (sheet[:, 60 : 60 + GAP] == 255).all()
-    assert (sheet[60 + GAP :, :60] == 255).all()
+def plain(colour, width=40, height=20):
+    return Image.new("RGB", (width, height), colour)
 
 
-def test_large_pictures_are_fitted_and_small_ones_kept():
-    assert contact_sheet([[RED]], side=30).size == (30, 20)
-    assert contact_sheet([[RED]], side=500).size == (60, 40)
+def ink(sheet):
+    """Columns and rows that are not all white."""
+    dark = (np.array(sheet) < 128).any(2)
+    return dark.any(0), dark.any(1)
 
 
-def test_titles_never_touch_what_stands_beside_them():
-    plain = contact_sheet([[RED, RED, RED]], side=60)
-    titled = np.asarray(
-        contact_sheet([[RED] * 3], ["a very long title of many words", "Unbreakablelongword", "x"], side=60)
-    )
-    top = titled.shape[0] - plain.height
-    assert top > 3 * 14
-    columns = [slice(n * (60 + GAP), n * (60 + GAP) + 60) for n in range(3)]
-    between = np.ones(titled.shape[1], bool)
-    for column in columns:
-        between[column] = False
-        assert (titled[:top, column] < 128).any()
-    assert (titled[:, between] == 255).all()
-    assert (titled[top - GAP // 2 : top] == 255).all()
+def test_pictures_fill_their_cells_and_stand_in_the_middle():
+    sheet = np.array(contact_sheet([[plain(RED), plain(BLUE, 20, 40)]], side=64))
+    assert sheet.shape == (64 + 8, 2 * 64 + 12, 3)
+    for colour, rows, columns in ((RED, slice(20, 52), slice(4, 68)), (BLUE, slice(4, 68), slice(88, 120))):
+        expected = np.zeros(sheet.shape[:2], bool)
+        expected[rows, columns] = True
+        assert ((sheet == colour).all(2) == expected).all()
+
+
+def test_any_picture_will_do():
+    pictures = [plain(RED, 32, 32), np.array(plain(RED, 8, 8)), torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1)]
+    sheet = np.array(contact_sheet([pictures, pictures], side=32))
+    assert (sheet == RED).all(2).sum() == 6 * 32 * 32
+
+
+@pytest.mark.parametrize("title", ["beta = 1000: content 0.87, style 0.003", "wwwwwwwwww" * 5, "a\nb c\n\nd", ""])
+def test_titles_stay_above_their_columns(title):
+    """Every other title is empty; so nothing may be drawn above those columns, nor in the gaps."""
+    titles = [title, "", title]
+    sheet = contact_sheet([[plain("white")] * 3], titles=titles, side=128)
+    dark = ink(sheet)[0]
+    cells = [slice(8 + n * 136, 136 + n * 136) for n in range(3)]
+    assert dark[cells[0]].any() == bool(title)
+    for cell in (cells[0], cells[2]):
+        dark[cell] = False
+    assert not dark.any()
+    assert not ink(sheet)[1][-128 - 8 :].any()  # nor over the pictures
 
 
 def test_labels_stand_left_of_their_rows():
-    sheet = np.asarray(contact_sheet([[RED], [RED]], labels=["first", "second"], side=60))
-    left = sheet.shape[1] - 60
-    assert (sheet[:, left:] == contact_sheet([[RED], [RED]], side=60)).all()
-    assert (sheet[:40, :left] < 128).any()
-    assert (sheet[40 + GAP :, :left] < 128).any()
-    assert (sheet[:, left - GAP : left] == 255).all()
+    rows = [[plain("white")], [plain("white")]]
+    sheet = contact_sheet(rows, labels=["the photograph that is painted", ""], side=128)
+    columns, rows = ink(sheet)
+    assert columns[: -128 - 16].any()
+    assert not columns[-128 - 16 :].any()
+    assert rows[8:136].any()
+    assert not rows[136:].any()
 
 
-def test_what_makes_no_sheet():
-    for rows in ([], [[]], [[RED], [RED, BLUE]]):
-        with pytest.raises(InputError, match="expected rows of one length"):
+def test_sheets_that_cannot_be():
+    red = plain(RED)
+    for rows in ([], [[]], [[red], [red, red]]):
+        with pytest.raises(InputError, match="expected rows of equally many pictures"):
             contact_sheet(rows)
-    with pytest.raises(InputError, match="expected 1 titles or none, received 2"):
-        contact_sheet([[RED]], ["a", "b"])
-    with pytest.raises(InputError, match="expected 1 labels or none, received 3"):
-        contact_sheet([[RED]], labels="abc")
+    with pytest.raises(InputError, match="expected 2 titles or none, received 1"):
+        contact_sheet([[red, red]], titles=["one"])
+    with pytest.raises(InputError, match="expected 1 labels or none, received 2"):
+        contact_sheet([[red, red]], labels=["one", "two"])
+    with pytest.raises(InputError, match="side must be a whole number of at least 16"):
+        contact_sheet([[red]], side=4)

@@ -1,8 +1,10 @@
-"""Measures of a finished picture, pure functions. A network that measures should not have stood in the loss."""
+"""Measures of a finished picture, which no loss contains: pure functions of pictures that return numbers."""
 
 from .distances import content_distance, frechet_distance, structural_distance, style_distance
-from .seams import psnr, seam_ratio, seams
+from .fidelity import psnr
+from .seams import seam_ratio, seams
 from .sharpness import edges_kept, grain, lines_kept
+from .summary import summary
 
 __all__ = [
     "content_distance",
@@ -15,4 +17,5 @@ __all__ = [
     "seams",
     "structural_distance",
     "style_distance",
+    "summary",
 ]

@@ -1,119 +1,159 @@
-"""How far a picture is from the painting and from the photograph, in the features of a network."""
+"""How far a picture is from the style and from the content in the features of a network.
+
+A judge should not be the network that painted the picture: an optimiser pleases its own network before all others.
+"""
 
 import torch
 import torch.nn.functional as F
 
-from ..checks import whole
 from ..errors import InputError, check_choice
-from ..features.backbone import STYLE_LAYERS
-from ..features.tiling import FULL, feature_sums
+from ..features import FULL, STYLE_LAYERS
 from ..images import fit_size, resize
-from ..losses import STYLE_LOSSES, content_loss
+from ..losses import STYLE_LOSSES, content_loss, wasserstein_loss
 from ..moments import at_least_float32
-from ..terms.standard import feature_maps, squared_error, style_moments
+from ..terms.standard import feature_maps, style_moments
 
-#: Softmax temperature of the structural distance: cosines of features lie in [0, 1], most of them close together.
+#: Divisor of the cosines in :func:`structural_distance`: a row then weighs its most similar locations most.
 TEMPERATURE = 0.1
 #: Rows of the similarity matrix that are held at a time.
 _ROWS = 512
 
 
-def style_distance(image, style, backbone, kind="gram", layers=STYLE_LAYERS, plan=FULL):
-    """Mean over layers of a style loss: how unlike the statistics of the features are.
+def style_distance(image, style, backbone, kind="gram", plan=FULL):
+    """Distance of feature statistics, the mean over ``relu1_1`` … ``relu5_1``.
 
     Args:
-        image, style: RGB in [0, 1], shape (1, 3, H, W); the sizes may differ.
-        backbone: :class:`~nstlib.features.Backbone`.
-        kind: of the distance, a key of :data:`~nstlib.losses.STYLE_LOSSES`: ``"gram"`` (Gatys et al., CVPR 2016),
-            ``"mean_std"`` (Huang & Belongie, ICCV 2017) or ``"wasserstein"`` (Vacher et al., NeurIPS 2020).
-        layers: names of layers.
-        plan: :class:`~nstlib.features.Plan`, for large pictures.
+        image, style: RGB in [0, 1], shape (1, 3, H, W), of any sizes. Strokes are compared as large as they are in
+            pixels: give the style at the size at which it was painted from.
+        backbone: :class:`~nstlib.features.Backbone` that reaches ``relu5_1``.
+        kind: ``"gram"``, ``"mean_std"`` or ``"wasserstein"``; see :data:`~nstlib.losses.STYLE_LOSSES`.
+        plan: :class:`~nstlib.features.Plan`; the result does not depend on it beyond rounding.
 
     Returns:
-        A float from 0, equal statistics, up; relative to the style, so 1 is as far as a picture without features.
+        A float without unit: 0 for equal statistics, about 1 for a picture that shares none.
 
     Raises:
-        InputError: an unknown kind.
+        InputError: an unknown kind, a layer that the network lacks, or a picture too small for it.
+
+    Reference: Gatys et al., *Image Style Transfer Using Convolutional Neural Networks*, CVPR 2016, eq. 3-5.
     """
-    check_choice("style distance", kind, STYLE_LOSSES)
-    found, goal = (style_moments(backbone, picture, layers, plan) for picture in (image, style))
-    return torch.cat([STYLE_LOSSES[kind](found[layer], goal[layer]) for layer in layers]).mean().item()
+    check_choice("kind of style distance", kind, STYLE_LOSSES)
+    found, target = (_moments(picture, backbone, STYLE_LAYERS, plan) for picture in (image, style))
+    return sum(STYLE_LOSSES[kind](found[layer], target[layer]).item() for layer in STYLE_LAYERS) / len(STYLE_LAYERS)
 
 
 def content_distance(image, content, backbone, layer="relu4_2", plan=FULL):
-    """Squared distance of feature maps, relative to the content's; see :func:`~nstlib.losses.content_loss`.
+    """Squared distance of feature maps over the square of the content's; see :func:`~nstlib.losses.content_loss`.
 
     Args:
-        image, content: RGB in [0, 1], shape (1, 3, H, W), of one size.
-        backbone: :class:`~nstlib.features.Backbone`.
+        image, content: RGB in [0, 1], both of the same shape (1, 3, H, W).
+        backbone: :class:`~nstlib.features.Backbone` that reaches the layer.
         layer: name of a layer.
-        plan: :class:`~nstlib.features.Plan`, for large pictures.
+        plan: :class:`~nstlib.features.Plan`; the result does not depend on it beyond rounding.
 
     Returns:
-        A float from 0, equal maps, up; about 2 for pictures that have nothing to do with each other.
+        A float without unit: 0 for equal maps, about 1 for a picture without features; two different photographs
+        are between 1 and 2 apart.
 
     Raises:
-        InputError: pictures of different sizes.
+        InputError: different sizes, a layer that the network lacks, or a picture too small for it.
 
-    Reference: Gatys et al., *Image Style Transfer Using Convolutional Neural Networks*, CVPR 2016, eq. 1.
+    Reference: Gatys et al., CVPR 2016, eq. 1; relative here, so that it has no unit.
     """
-    _check_sizes(image, content)
-    goal = feature_maps(backbone, content, [layer], lambda size: plan)[layer]
-    with torch.no_grad():
-        ((error,),) = feature_sums(backbone, image, [(layer, squared_error(goal))], plan)
-    return content_loss(error, at_least_float32(goal).square().sum((1, 2, 3))).item()
+    if image.shape != content.shape:
+        raise InputError(
+            f"expected the content at the size of the image, {tuple(image.shape)}, received {tuple(content.shape)}: "
+            "resize it with nstlib.images.resize"
+        )
+    found, target = (_map(picture, backbone, layer, plan) for picture in (image, content))
+    return content_loss((found - target).square().sum((1, 2, 3)), target.square().sum((1, 2, 3))).item()
 
 
 def frechet_distance(image, reference, backbone, layer="relu3_1", plan=FULL):
-    """Fréchet distance of the features at all places of two pictures, taken as normally distributed.
+    """Fréchet distance of the Gaussians fitted to the feature vectors at all locations of two pictures.
 
-    ``|m - m*|^2 + tr(S + S* - 2 (S S*)^1/2)`` as in the single-image FID of Shaham et al. (*SinGAN*, ICCV 2019), whose
-    features are an Inception network's. Here it is divided by ``|m*|^2 + tr(S*)``, as its unit is otherwise that of
-    the network. It is the :func:`~nstlib.losses.wasserstein_loss` of one layer.
+    ``|m - m*|^2 + tr(S + S* - 2 (S S*)^1/2)``, over ``|m*|^2 + tr(S*)``. This is the form of SIFID, the FID of a
+    single picture (Shaham et al., *SinGAN*, ICCV 2019), but its values cannot be compared with published ones: SIFID
+    takes the 192 channels after the second pooling of an Inception network, and is absolute, in the unit of its
+    features. Here it is any layer of any VGG, and relative to the reference. Covariances have the small ridge of
+    :func:`~nstlib.losses.wasserstein_loss`.
 
-    Args, returns and errors: as :func:`style_distance`.
+    Args:
+        image, reference: RGB in [0, 1], shape (1, 3, H, W), of any sizes.
+        backbone: :class:`~nstlib.features.Backbone` that reaches the layer.
+        layer: name of a layer.
+        plan: :class:`~nstlib.features.Plan`; the result does not depend on it beyond rounding.
+
+    Returns:
+        A float without unit: 0 for equal statistics, about 1 for a picture that shares none.
+
+    Raises:
+        InputError: a layer that the network lacks, or a picture too small for it.
     """
-    return style_distance(image, reference, backbone, "wasserstein", (layer,), plan)
+    found, target = (_moments(picture, backbone, [layer], plan)[layer] for picture in (image, reference))
+    return wasserstein_loss(found, target).item()
 
 
 def structural_distance(image, content, backbone, layer="relu3_1", side=256):
-    """How much the similarities between the places of a picture differ: its layout, whatever its colours and strokes.
+    """Whether the same places of both pictures resemble each other: the divergence of their self-similarities.
 
-    For every place, its cosine similarities to all places, divided by :data:`TEMPERATURE`, become a distribution by
-    softmax; the distance is the mean over the places of the Kullback-Leibler divergence ``KL(content | image)``.
+    For every location the cosines of its feature vector with those of all locations, divided by 0.1, go through a
+    softmax; the result is the mean over locations of the Kullback-Leibler divergence of the image's distribution from
+    the content's. Colours and textures may change freely as long as what was alike stays alike.
+
+    This is the idea of the content feature structural distance (Chung et al., *Style Injection in Diffusion*, CVPR
+    2024), which compares dot products and sums over locations; so its values depend on the scale of the features and
+    on the size of the picture. Cosines, as Kolkin et al. use them (*Style Transfer by Relaxed Optimal Transport and
+    Self-Similarity*, CVPR 2019), the mean and a fixed size remove both. Published values cannot be compared with these.
 
     Args:
-        image, content: RGB in [0, 1], shape (1, 3, H, W), of one size.
-        backbone: :class:`~nstlib.features.Backbone`.
+        image, content: RGB in [0, 1], shape (1, 3, H, W). Both are resized to the content's proportions.
+        backbone: :class:`~nstlib.features.Backbone` that reaches the layer.
         layer: name of a layer.
-        side: longer side in pixels to which both are resized, as the divergence depends on the number of places.
+        side: longer side in pixels to which both are resized; values of different sides cannot be compared.
 
     Returns:
-        A float from 0, the same layout, up.
+        A float in nats, from 0 for equal self-similarities up. It has no natural scale: show it beside that of another
+        photograph. With VGG-19, the sample coffee had 0.1 from itself in a third of its resolution, 1.0 from a painting
+        of it, 1.6 from noise and 1.8 from the astronaut.
 
     Raises:
-        InputError: pictures of different sizes.
-
-    References: Kolkin et al., *Style Transfer by Relaxed Optimal Transport and Self-Similarity*, CVPR 2019, for the
-    similarities; Chung et al., *Style Injection in Diffusion*, CVPR 2024, for the divergence (CFSD). Differs from the
-    latter: cosines instead of products, which saturate the softmax; the mean over the places instead of the sum.
+        InputError: a layer that the network lacks, or a side too small for it.
     """
-    _check_sizes(image, content)
-    size = fit_size(*image.shape[2:], whole("side", side))
-    found, goal = (
-        F.normalize(at_least_float32(backbone(resize(picture, size), [layer])[layer]).flatten(2)[0].T)
+    size = fit_size(*content.shape[2:], side)
+    found, target = (
+        F.normalize(_map(resize(picture, size), backbone, layer, FULL).flatten(2)[0], dim=0).T
         for picture in (image, content)
     )
-    total = 0
-    for rows in torch.arange(len(goal)).split(_ROWS):
-        logs = ((x[rows] @ x.T / TEMPERATURE).log_softmax(1) for x in (found, goal))
-        total += F.kl_div(*logs, reduction="sum", log_target=True).item()
-    return total / len(goal)
+    divergence = sum(
+        F.kl_div(_log_similarities(rows, found), _log_similarities(goal, target), reduction="sum", log_target=True)
+        for rows, goal in zip(found.split(_ROWS), target.split(_ROWS), strict=True)
+    )
+    return divergence.item() / len(target)
 
 
-def _check_sizes(image, content):
-    if image.shape != content.shape:
+def _log_similarities(rows, vectors):
+    """Log-probabilities over all ``vectors`` (P, C) for some of them, ``rows`` (R, C); shape (R, P)."""
+    return F.log_softmax(rows @ vectors.T / TEMPERATURE, dim=1)
+
+
+def _moments(image, backbone, layers, plan):
+    _check(image, backbone, layers)
+    return style_moments(backbone, image, layers, plan)
+
+
+def _map(image, backbone, layer, plan):
+    _check(image, backbone, [layer])
+    with torch.no_grad():
+        return at_least_float32(feature_maps(backbone, image, [layer], lambda size: plan)[layer])
+
+
+def _check(image, backbone, layers):
+    for layer in layers:
+        check_choice("layer", layer, backbone.layers)
+    least = max(backbone.least_side(layer) for layer in layers)
+    if image.dim() != 4 or tuple(image.shape[:2]) != (1, 3) or min(image.shape[2:]) < least:
         raise InputError(
-            f"expected two pictures of one size, received {tuple(image.shape)} and {tuple(content.shape)}: "
-            "resize the photograph to the painting's size"
+            f"{layers[-1]} needs a picture of shape (1, 3, H, W) of at least {least} pixels a side, "
+            f"received {tuple(image.shape)}"
         )
