@@ -1,11 +1,14 @@
 """Seconds per iteration and peak memory: the plain loop of the tutorials against nstlib's plans.
 
     python benchmarks/speed.py [--device cuda] [--sizes 512 1080p 4K] [--network vgg19|compact] [--precision auto]
+    python benchmarks/speed.py --profile [--sizes 512] [--precision bfloat16]
     python benchmarks/speed.py --peer CHECKOUT [--device cuda] [--sizes 1024x576 1080p]
 
 The plain loop is that of PyTorch's own style-transfer tutorial: the whole picture, float32, NCHW, every
 feature map kept, one forward and one backward pass with five Gram losses and one content loss. Each case runs
-in a process of its own. ``--peer`` is for a checkout of crowsonkb/style-transfer-pytorch; see ``peer.py``.
+in a process of its own. ``--profile`` shows where the time of an untiled iteration goes, beside that of the network's
+convolutions alone, which no loop around them can go below. ``--peer`` is for a checkout of
+crowsonkb/style-transfer-pytorch; see ``peer.py``.
 """
 
 import argparse
@@ -17,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from measure import Peak, in_own_process, network, table
 from peer import compare
+from profiling import bound, shares
 
 from nstlib import StyleTransfer
 from nstlib.features import FULL, STYLE_LAYERS, Plan
@@ -90,6 +94,33 @@ def measure(size, method, name, device, iterations, precision="float32"):
     return sum(times) / len(times), peak.bytes
 
 
+def profiled(size, name, device, iterations, precision):
+    """``(seconds per iteration, {part: seconds of it}, seconds of the convolutions alone)``."""
+    transfer = ours(network(name), size, device, 2 * iterations + 2, FULL, precision)
+    for _ in range(2):
+        next(transfer)
+    started = time.perf_counter()
+    for _ in range(iterations):
+        next(transfer)
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize()
+    # The profiler's own time is left out: its shares are of an iteration without it.
+    seconds = (time.perf_counter() - started) / iterations
+    found = shares(lambda: next(transfer), iterations, torch.device(device).type == "cuda")
+    return seconds, found, bound(transfer.backbone, size)
+
+
+def print_profile(options):
+    """The table of --profile, one row per size."""
+    rows = []
+    for name in options.sizes or ["512"]:
+        case = SIZES[name], options.network, options.device, options.iterations, options.precision
+        seconds, found, alone = in_own_process(profiled, *case)
+        parts = [f"{100 * part / sum(found.values()):.0f} %" for part in found.values()]
+        rows.append([name, f"{seconds:.3f}", *parts, f"{alone:.3f}", f"{seconds / alone:.2f}"])
+    table(["size", "s/iteration", *found, "convolutions alone, s", "ratio"], rows)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--device", default="cpu")
@@ -99,6 +130,7 @@ def main():
     parser.add_argument("--methods", nargs="+", choices=methods, default=[m for m in methods if m != "auto"])
     parser.add_argument("--precision", default="float32", help="of nstlib's network; the plain loop is in float32")
     parser.add_argument("--iterations", type=int, default=3)
+    parser.add_argument("--profile", action="store_true", help="where the time of an iteration goes")
     parser.add_argument("--peer", metavar="CHECKOUT", help="of crowsonkb/style-transfer-pytorch, to compare with it")
     parser.add_argument("--content", default="sample:coffee", help="the picture for --peer (default: %(default)s)")
     parser.add_argument("--style", default="sample:starry_night", help="and the painting (default: %(default)s)")
@@ -106,6 +138,8 @@ def main():
     if options.peer:
         sizes = {name: SIZES[name] for name in options.sizes or ("1024x576", "1080p")}
         return compare(options.peer, options.content, options.style, sizes, options.device, options.iterations)
+    if options.profile:
+        return print_profile(options)
     rows = []
     for size in options.sizes or ("512", "1080p", "4K"):
         base = None
