@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from nstlib import Diverged, InputError, load_backbone
 from nstlib.checkpoints import read_state, write_state
 from nstlib.features import ARCHITECTURES, Backbone
-from nstlib.features.backbone import layer_names
+from nstlib.features.backbone import STYLE_LAYERS, layer_names
 from nstlib.features.pretrained import metadata
 from nstlib.training import distill
 from nstlib.training.data import Crops
@@ -45,11 +45,86 @@ def training(crops, **options):
     return distill.Distillation(backbone, crops, **options)
 
 
-def test_training_lowers_its_loss(crops):
-    steps = list(training(crops, steps=60, learning_rate=5e-3))
-    for name in ("embedding", "gradients"):
-        first, last = (sum(step.losses[name] for step in part) for part in (steps[:12], steps[-12:]))
-        assert last < 0.9 * first
+def test_training_lowers_the_losses_of_features(crops):
+    run, images = training(crops, steps=60, learning_rate=5e-3), crops.batch(24, seed=9)
+    before = run._feature_losses(images)
+    list(run)
+    after = run._feature_losses(images)
+    assert after["embedding"] < 0.85 * before["embedding"]
+    assert after["moments"] < 0.85 * before["moments"]
+
+
+def gradient_loss(run, images):
+    """Always with the same random layer."""
+    run.state.rng.seed(5)
+    return run._gradient_loss(images[:2], images[2:], images[2:])[0]
+
+
+def test_gradient_loss_falls_when_it_is_minimised(crops):
+    run, images = training(crops), crops.batch(4, seed=9)
+    optimizer = torch.optim.Adam(run.student.parameters(), lr=1e-3)
+    first = gradient_loss(run, images).item()
+    for _ in range(40):
+        optimizer.zero_grad()
+        gradient_loss(run, images).backward()
+        optimizer.step()
+    assert gradient_loss(run, images) < 0.9 * first
+
+
+def test_slope_of_the_gradient_loss_by_finite_differences(crops):
+    """Also where the weights act by the targets, which are the student's own features."""
+    run, images = training(crops), crops.batch(4, seed=9).double()
+    run.student.double(), run.teacher.double()
+    gradient_loss(run, images).backward()
+    for layer in ("conv1_1", "conv3_1", "conv4_1"):
+        weight, tiny = run.student.backbone.convs[layer].weight, 1e-8  # so small that no rectifier changes its side
+        direction, values = torch.randn_like(weight), []
+        for step in (tiny, -2 * tiny):
+            weight.data += step * direction
+            values.append(gradient_loss(run, images).item())
+        slope = (values[0] - values[1]) / (2 * tiny)
+        weight.data += tiny * direction
+        assert slope == pytest.approx((weight.grad * direction).sum().item(), rel=1e-3, abs=1e-3)
+
+
+def test_feature_losses_by_their_definitions(crops):
+    """Of maps that are wider than 64 features, only every second one is looked at for the embedding."""
+    run = training(crops)
+    images = crops.batch(2, seed=3, size=128)
+    goals, features = run.teacher(images), run.student.backbone(images, run.teacher.layers)
+    embedding = moments = 0
+    for layer, goal in goals.items():
+        own = torch.einsum("oc,nchw->nohw", run.student.embeddings[layer].weight[:, :, 0, 0], features[layer])
+        step = 2 if goal.shape[-1] == 128 else 1
+        some, wanted = own[..., ::step, ::step], goal[..., ::step, ::step]
+        embedding = embedding + ((some - wanted) ** 2).sum() / (wanted**2).sum()
+        if layer in STYLE_LAYERS:
+            gram, target = (torch.einsum("nchw,ndhw->ncd", x, x) for x in (own, goal))
+            moments = moments + ((gram - target).norm(dim=(1, 2)) / target.norm(dim=(1, 2))).mean()
+    losses = run._feature_losses(images)
+    torch.testing.assert_close(losses["embedding"], embedding)
+    torch.testing.assert_close(losses["moments"], moments, rtol=1e-3, atol=0)
+
+
+def test_student_as_wide_as_its_teacher_has_nothing_to_learn(crops, monkeypatch):
+    monkeypatch.setitem(ARCHITECTURES, "compact", TEACHER)
+    for step in training(crops, steps=4, examples=64, learning_rate=1e-9):
+        assert step.losses["embedding"] < 0.05
+        assert step.losses["moments"] < 0.1
+        assert step.losses["gradients"] < 0.2
+
+
+def test_three_of_four_steps_are_on_student_images_of_every_scale_in_turn(crops):
+    run, moved = training(crops, steps=10, scales=(1, 1.5, 2)), []
+    before = [pool.images.clone() for pool in run.student_images]
+    for _ in run:
+        moved.append([not torch.equal(x, pool.images) for x, pool in zip(before, run.student_images, strict=True)])
+        before = [pool.images.clone() for pool in run.student_images]
+    turn = [[True, False, False], [False, True, False], [False, False, True]]
+    crop = [False] * 3
+    assert moved == [crop, *turn, crop, *turn, crop, turn[0]]
+    assert [pool.size for pool in run.student_images] == [32, 48, 64]
+    assert [len(pool.images) for pool in run.student_images] == [24, 12, 6]
 
 
 def test_resumed_training_is_the_uninterrupted_one(crops, tmp_path):
@@ -88,6 +163,8 @@ def test_batch_sizes(crops, batch_size):
         ({"learning_rate": 0}, "learning_rate must be a number above 0, received 0"),
         ({"learning_rate": float("nan")}, "learning_rate must be a number above 0"),
         ({"examples": 0}, "examples must be a whole number"),
+        ({"scales": (1, 0)}, "scales must be a number above 0, received 0"),
+        ({"scales": ()}, "scales must hold at least one size"),
         ({"save_every": 0}, "save_every must be a whole number"),
         ({"seed": -1}, "seed must be a whole number of at least 0"),
         ({"device": "toaster"}, "cannot use device 'toaster'"),
@@ -218,10 +295,10 @@ def test_command_trains_and_exports(tmp_path, crops):
     save_file(state, tmp_path / "vgg.safetensors")
     outputs = ["--checkpoint", str(tmp_path / "state.pt"), "--log", str(tmp_path / "log.csv")]
     short = ["--steps", "2", "--batch-size", "2", "--crop", "32", "-o", str(tmp_path / "out.safetensors")]
-    assert (
-        distill.main([str(tmp_path / "photographs"), "--vgg19", str(tmp_path / "vgg.safetensors"), *outputs, *short])
-        == 0
-    )
+    command = [str(tmp_path / "photographs"), "--vgg19", str(tmp_path / "vgg.safetensors"), *outputs, *short]
+    with pytest.raises(InputError, match="no pictures to train on are left"):
+        distill.main([*command, "--hold-out", "0.png", "1.png", "2.png"])
+    assert distill.main(command) == 0
     assert "Simonyan" in metadata(tmp_path / "out.safetensors")["teacher"]
     image = torch.rand(1, 3, 32, 32)
     net = load_backbone("compact", weights=tmp_path / "out.safetensors")

@@ -35,6 +35,8 @@ from .teacher import LAYERS, Teacher
 
 #: Weight of the gradient loss, which decides how well pictures can be optimised. The other two keep it honest.
 GRADIENT_WEIGHT = 3.0
+#: Student images of a scale for each one in a step: while one waits for its turn, the network changes.
+POOL = 6
 
 
 class Distillation:
@@ -47,7 +49,8 @@ class Distillation:
         crops: :class:`~nstlib.training.data.Crops`; its size is the smallest of the pictures trained on.
         steps: length of the training; the learning rate follows one cosine over it.
         batch_size: crops per step, at least 2.
-        scales: sizes of the student's pictures, in multiples of the crops' size; of larger ones there are fewer.
+        scales: sizes of the student's pictures, in multiples of the crops' size, in turn; of larger ones there are
+            fewer in a step.
         learning_rate: peak of the cosine.
         examples: number of crops that the student's channels are chosen by.
         seed: of the crops.
@@ -55,8 +58,10 @@ class Distillation:
         device: of the networks.
 
     Attributes:
+        teacher: :class:`~nstlib.training.teacher.Teacher`, with a copy of ``backbone``.
         student: :class:`~nstlib.training.student.Student`.
         student_images: one :class:`~nstlib.training.student_images.StudentImages` per scale.
+        counts: pictures in a step, per scale.
 
     Raises:
         InputError: numbers out of range, a teacher that lacks layers, a checkpoint of another training or one that
@@ -84,21 +89,23 @@ class Distillation:
     ):
         self.steps, self.batch_size = whole("steps", steps), whole("batch_size", batch_size, 2)
         self.learning_rate, self.device = positive("learning_rate", learning_rate), usable_device(device)
-        examples = whole("examples", examples)
+        examples, scales = whole("examples", examples), [positive("scales", scale) for scale in scales]
+        if not scales:
+            raise InputError("scales must hold at least one size of the student's pictures")
         self.state = TrainingState(seed, checkpoint, save_every)
         if missing := [layer for layer in LAYERS if layer not in backbone.layers]:
             raise InputError(f"the teacher must give the layers {', '.join(LAYERS)}; it lacks {', '.join(missing)}")
         self.crops = crops
         images = self._crops(examples)
         with own_random(self.state.seed), torch.no_grad():
-            self.teacher = Teacher(copy.deepcopy(backbone).to(self.device), LAYERS, images).to(
-                memory_format=torch.channels_last
-            )
+            self.teacher = Teacher(copy.deepcopy(backbone).to(self.device), LAYERS, images)
+            self.teacher.requires_grad_(False).to(memory_format=torch.channels_last)
             self.student = Student(self.teacher, images).to(memory_format=torch.channels_last)
+        self.counts = [max(1, round(self.batch_size / scale**2)) for scale in scales]
         self.student_images = [
-            StudentImages(crops, self.state.rng, round(crops.size * scale), 6 * self._count(scale)) for scale in scales
+            StudentImages(crops, self.state.rng, round(crops.size * scale), POOL * count)
+            for scale, count in zip(scales, self.counts, strict=True)
         ]
-        self.counts = [self._count(scale) for scale in scales]
         optimizer = torch.optim.Adam(self.student.parameters(), lr=self.learning_rate, betas=(0.9, 0.99))
         average = swa_utils.AveragedModel(self.student, multi_avg_fn=swa_utils.get_ema_multi_avg_fn(0.998))
         images = {f"student_images_{index}": images for index, images in enumerate(self.student_images)}
@@ -111,14 +118,11 @@ class Distillation:
     def _rate(self, step):
         return self.learning_rate * warm_up(step, 100) * (cosine(step, self.steps) + 0.002)
 
-    def _count(self, scale):
-        return max(1, round(self.batch_size / scale**2))
-
     def _crops(self, n):
         return self.crops.batch(n, self.state.rng.getrandbits(63)).to(self.device)
 
     def _losses(self):
-        turn, rest = divmod(self.state.step, 4)
+        turn, rest = divmod(self.state.step, 4)  # of four steps one is on crops, three on student images
         if rest == 0:
             images = self._crops(self.batch_size)
             half = self.batch_size // 2
@@ -156,8 +160,8 @@ class Distillation:
         groups = {"style": style, "content": content, "layer": [self.state.rng.choice(style)]}
 
         def gradients(network, **options):
-            with torch.no_grad():
-                targets = network.describe(styles, style) | network.describe(contents, content)
+            # Not without gradients: the student's targets change with its weights too, and its gradients with them.
+            targets = network.describe(styles, style) | network.describe(contents, content)
             return image_gradients(network, images, targets, groups, **options)
 
         theirs, own = gradients(self.teacher), gradients(self.student, create_graph=True)

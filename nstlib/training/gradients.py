@@ -21,7 +21,7 @@ def image_gradients(network, image, targets, groups, create_graph=False):
         network: :class:`~nstlib.training.teacher.Teacher` or :class:`~nstlib.training.student.Student`.
         image: RGB in [0, 1], shape (N, 3, H, W).
         targets: ``{term: tensor}`` as the network's ``describe`` gives it; the i-th picture is compared with the i-th
-            of each.
+            of each. With ``create_graph``, they are differentiated as well if they depend on the weights.
         groups: ``{name: terms}``; the gradient of the mean over the terms is taken.
         create_graph: let the gradients be differentiated with respect to the weights of the network.
 

@@ -42,7 +42,7 @@ def telling_channels(features, count):
 
     Args:
         features: shape (N, C, H, W), with at least ``count`` channels.
-        count: number of channels.
+        count: number of channels to choose.
 
     The greedy choice is that of a Cholesky decomposition with pivoting: in every step the channel is taken of which
     the channels so far leave most unexplained.
@@ -52,11 +52,10 @@ def telling_channels(features, count):
         >>> telling_channels(torch.cat([x, 3 * x, 0.1 * torch.rand(1, 1, 8, 8)], 1), 2).tolist()
         [1, 2]
     """
-    flat = features.double().transpose(0, 1).flatten(1)
-    rest, chosen = flat @ flat.mT, []
+    rest, chosen = _product(features, features), []
     for _ in range(count):
         unexplained = rest.diagonal().clone()
-        unexplained[chosen] = -1
+        unexplained[chosen] = -torch.inf
         best = int(unexplained.argmax())
         chosen.append(best)
         column = rest[:, best] / rest[best, best].clamp_min(1e-30).sqrt()
@@ -66,8 +65,7 @@ def telling_channels(features, count):
 
 def linear_map(features, goal):
     """Matrix ``A`` with the least mean of ``|A f - g|^2``, shape (C', C), for maps (N, C, H, W) and (N, C', H, W)."""
-    f, g = (x.double().transpose(0, 1).flatten(1) for x in (features, goal))
-    return _solve(f @ f.mT, f @ g.mT)
+    return _solve(_product(features, features), _product(features, goal))
 
 
 def _fit(padded, goal):
@@ -79,6 +77,11 @@ def _fit(padded, goal):
         square = square + patches @ patches.mT
         product = product + patches @ wanted.double().flatten(1).mT
     return _solve(square, product)
+
+
+def _product(a, b):
+    """Sum over all pixels of ``a b^T``, in double precision; one picture at a time, as copies take memory."""
+    return sum(x.double().flatten(1) @ y.double().flatten(1).mT for x, y in zip(a, b, strict=True))
 
 
 def _solve(square, product):

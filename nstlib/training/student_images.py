@@ -45,8 +45,9 @@ class StudentImages:
         self.crops, self.rng = crops, rng
         self.lifetime, self.learning_rate = positive("lifetime", lifetime), positive("learning_rate", learning_rate)
         self.style_weights = tuple(positive("style_weights", weight) for weight in style_weights)
-        self.contents, self.styles = (crops.batch(count, self._seed(), size) for _ in range(2))
-        self.images, self.means, self.squares = (torch.zeros_like(self.contents) for _ in range(3))
+        blank = torch.zeros(count, 3, self.size, self.size, dtype=torch.float32, device=crops.device)
+        blank = blank.contiguous(memory_format=torch.channels_last)
+        self.images, self.contents, self.styles, self.means, self.squares = (blank.clone() for _ in range(5))
         self.weights, self.rates, self.ages = (torch.zeros(count, dtype=torch.float32) for _ in range(3))
         for index in range(count):
             self._replace(index)
