@@ -93,11 +93,11 @@ def random_network():
 def pairs_of(photographs, paintings, size):
     """Every photograph with every painting, both reduced to ``size``, as a transfer with default settings does."""
     for painting in paintings:
+        style = load_image(painting)
+        style = resize(style, fit_size(*style.shape[2:], min(size, max(style.shape[2:]))))
         for photograph in photographs:
-            content, style = load_image(photograph), load_image(painting)
+            content = load_image(photograph)
             content = resize(content, fit_size(*content.shape[2:], size))
-            if max(style.shape[2:]) > size:
-                style = resize(style, fit_size(*style.shape[2:], size))
             yield Pair(f"{short(photograph)}--{short(painting)}", photograph, painting, content, style)
 
 

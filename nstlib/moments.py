@@ -101,12 +101,12 @@ class _Sums(torch.autograd.Function):
     def backward(ctx, _, sum_gradient, gradient):
         features, weights = ctx.saved_tensors
         pixels = _pixels(features)
-        slope = pixels.new_zeros(len(pixels), 1, pixels.shape[2])
-        if sum_gradient is not None:
-            slope = sum_gradient.mT.to(pixels.dtype)
+        if sum_gradient is None and gradient is None:
+            return None, None
+        slope = None if sum_gradient is None else sum_gradient.mT.to(pixels.dtype)
         if gradient is not None:
             product = pixels @ (gradient + gradient.mT).to(pixels.dtype)
-            slope = product if sum_gradient is None else product.add_(slope)
+            slope = product if slope is None else product.add_(slope)
         slope = slope.expand_as(pixels).mT.unflatten(2, features.shape[2:]).to(features.dtype)
         return slope if weights is None else slope * weights, None
 

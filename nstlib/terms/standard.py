@@ -50,7 +50,7 @@ class ContentLoss:
     def taps(self, view, targets):
         _check_layers(targets, self._settings.content_layers)
         return [
-            (layer, squared_error(found, layer_weights(view.backbone, layer, view.transparency)))
+            (layer, _squared_error(found, layer_weights(view.backbone, layer, view.transparency)))
             for layer, (found, _) in targets.items()
         ]
 
@@ -205,7 +205,7 @@ def _moments(weights):
     return measure
 
 
-def squared_error(target, weights=None):
+def _squared_error(target, weights):
     def measure(features, rows, columns):
         error = (at_least_float32(features) - target[..., rows, columns]).square()
         return ((error if weights is None else error * weights[..., rows, columns]).sum((1, 2, 3)),)
