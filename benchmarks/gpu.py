@@ -27,6 +27,7 @@ import torch
 from measure import Peak, network, table
 
 from nstlib import InputError, StyleTransfer, save_image, stylize
+from nstlib.ambient import usable_device
 from nstlib.features import FULL, Plan
 from nstlib.images import load_image, resize
 from nstlib.transfer.memory import is_out_of_memory, peak_memory
@@ -191,7 +192,8 @@ def machine(options):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--device", default="cuda")
+    # With its index: torch's cap of the memory takes no other.
+    parser.add_argument("--device", default="cuda", type=lambda name: str(usable_device(name)))
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--networks", nargs="+", default=["vgg19", "compact"])
     parser.add_argument("--output", type=Path, help="folder for the pictures, by default a new one")
