@@ -33,7 +33,7 @@ from nstlib.images import fit_size, resize
 from nstlib.pictures.sources import find_pictures
 from nstlib.samples import CONTENTS, PAINTINGS
 from nstlib.sheet import contact_sheet
-from nstlib.transfer.settings import FIELDS
+from nstlib.transfer.settings import OPTIONS
 
 TWELVE = [f"sample:{name}" for name in CONTENTS], [f"sample:{name}" for name in PAINTINGS]
 #: Resamplings that a confidence interval is taken from.
@@ -63,12 +63,14 @@ class Method(NamedTuple):
         if kind not in (*BACKBONES, "random", "photograph", "painting"):
             raise InputError(f"unknown method {kind!r}; see --help")
         # A value may hold commas itself: one is the end of it if the name of a setting follows.
-        parts = re.split(rf",(?=(?:{'|'.join(FIELDS)})=)", settings) if settings else []
+        parts = re.split(rf",(?=(?:{'|'.join(OPTIONS)})=)", settings) if settings else []
         values = dict(part.partition("=")[::2] for part in parts)
         for name in values:
-            if name not in FIELDS:
-                raise InputError(f"unknown setting {name!r}; choose from {', '.join(FIELDS)}")
-        return cls(label or method, kind, {name: FIELDS[name].metadata["parse"](text) for name, text in values.items()})
+            if name not in OPTIONS:
+                raise InputError(f"unknown setting {name!r}; choose from {', '.join(OPTIONS)}")
+        return cls(
+            label or method, kind, {name: OPTIONS[name].metadata["parse"](text) for name, text in values.items()}
+        )
 
     def transfer(self, photograph, painting, **common):
         """The transfer that paints it, for a method that is one."""

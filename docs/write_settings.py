@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from nstlib.transfer.settings import FIELDS, LIVE, Settings
+from nstlib.transfer.settings import OPTIONS, Settings
 
 HEAD = """\
 # Settings
@@ -11,7 +11,8 @@ Every setting is a keyword of `nstlib.stylize` and `nstlib.StyleTransfer`, an op
 (`style_weight=20` is `--style-weight 20`) and a control of the studio. Where a setting may be `None`, the word in
 parentheses stands for it on the command line and in the studio; what is written `relu1_1,relu2_1=0.5` there is
 `{"relu1_1": 1.0, "relu2_1": 0.5}` in Python, and names alone may be a list. The settings marked * may be changed while
-a transfer runs; of the layers, only the weights. Written by `python docs/write_settings.py`.
+a transfer runs; of the layers, only the weights. `style_strength` is stored as the two
+weights that it stands for. Written by `python docs/write_settings.py`.
 
 | setting | default | values | meaning |
 |---|---|---|---|
@@ -20,14 +21,19 @@ a transfer runs; of the layers, only the weights. Written by `python docs/write_
 
 def page():
     """The text of the file."""
-    return HEAD + "".join(map(_row, FIELDS))
+    return HEAD + "".join(map(_row, OPTIONS))
 
 
 def _row(name):
-    metadata = FIELDS[name].metadata
+    metadata = OPTIONS[name].metadata
     default = getattr(Settings(), name)
     default = metadata["write"](default) if isinstance(default, dict) else repr(default)
-    cells = [f"`{name}`{' *' if name in LIVE else ''}", f"`{default}`", _values(metadata), metadata["help"]]
+    cells = [
+        f"`{name}`{' *' if OPTIONS[name].metadata['live'] else ''}",
+        f"`{default}`",
+        _values(metadata),
+        metadata["help"],
+    ]
     return f"| {' | '.join(cells)} |\n"
 
 

@@ -9,7 +9,8 @@ from . import __version__, samples
 from .errors import InputError
 from .images import MAX_PIXELS
 from .networks.upscale import SCALES
-from .transfer.settings import FIELDS, PRESETS, Settings
+from .transfer.presets import PRESETS
+from .transfer.settings import OPTIONS, Settings
 
 #: The literature's letters for the weights, as further names of their options.
 LETTERS = {"content_weight": ["--alpha"], "style_weight": ["--beta"], "tv_weight": ["--gamma"]}
@@ -89,7 +90,7 @@ def make_parser():
 
 def _add_settings(add, group):
     """An option for each setting of a group; ``add`` is the ``add_argument`` to use."""
-    for name, field in FIELDS.items():
+    for name, field in OPTIONS.items():
         if field.metadata["group"] == group:
             flag = f"--{name.replace('_', '-')}"
             add(*LETTERS.get(name, ()), flag, dest=name, help=_help(name), **_values(field))
@@ -105,7 +106,7 @@ def _values(field):
 
 def _help(name):
     """What a setting means and, unless that is said already, its default."""
-    metadata = FIELDS[name].metadata
+    metadata = OPTIONS[name].metadata
     text = metadata["help"].replace("%", "%%")
     default = metadata["write"](getattr(Settings(), name))
     return f"{text} (default: {default})" if default and "default" not in text else text

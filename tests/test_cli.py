@@ -491,3 +491,11 @@ def test_killed_and_resumed_is_as_if_nothing_had_been(folder):
     rest = command(folder, "content.png", "style.png", "--backbone", "compact", *options, "--resume", "-o", "part.png")
     assert rest.returncode == 0
     assert np.array_equal(pixels(folder / "whole.png"), pixels(folder / "part.png"))
+
+
+def test_style_strength_is_stored_as_the_weights_it_stands_for(tmp_path):
+    common = ["sample:chelsea", "sample:swirls", *FAST, "--style-strength", "0.8", "-o"]
+    assert cli.main([*common, str(tmp_path / "a.png")]) == 0
+    saved = read_settings(tmp_path / "a.png")
+    assert (saved["content_weight"], saved["style_weight"]) == pytest.approx((0.4, 32))
+    assert cli.main([*common, str(tmp_path / "b.png"), "--beta", "3"]) == cli.EXIT_INPUT

@@ -19,7 +19,7 @@ def test_python_snippet(code, tmp_path, monkeypatch):
     for name in ("photo.jpg", "painting.jpg"):
         Image.fromarray(make_picture(64, 64)).save(tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("nstlib.transfer.settings.PRESETS", {"default": {"iterations": 3, "backbone": "compact"}})
+    monkeypatch.setattr("nstlib.transfer.presets.PRESETS", {"default": {"iterations": 3, "backbone": "compact"}})
     exec(re.sub(r"size=\d+", "size=64", code), {})
     assert (tmp_path / "result.png").exists() or "Studio" in code
 

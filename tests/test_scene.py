@@ -11,8 +11,8 @@ from nstlib import InputError, StyleTransfer, load_image, stylize
 from nstlib.color import COLORS, match_histogram
 from nstlib.images import resize
 from nstlib.moments import Moments
+from nstlib.transfer.presets import make_settings
 from nstlib.transfer.scene import Scene
-from nstlib.transfer.settings import make_settings
 
 STYLE = make_picture(64, 64, 2)
 FAST = {"size": 64, "iterations": 3, "levels": 1, "progress": False}

@@ -17,7 +17,8 @@ from nstlib.features.pretrained import COMPACT_WEIGHTS
 from nstlib.losses import STYLE_LOSSES, gram_loss
 from nstlib.transfer.canvas import CANVASES, Pixels
 from nstlib.transfer.optimizers import OPTIMIZERS
-from nstlib.transfer.settings import FIELDS, LIVE, PRESETS, Settings, make_settings
+from nstlib.transfer.presets import PRESETS, make_settings
+from nstlib.transfer.settings import FIELDS, LIVE, Settings
 from nstlib.widgets import Studio
 
 #: Values that some fields take and most do not; the fields that take each.
@@ -254,3 +255,39 @@ def test_what_is_added_to_a_table_can_be_used_at_once(monkeypatch):
     assert mine == pytest.approx(2 * usual)
     with pytest.raises(InputError, match="choose from gram, mean_std, wasserstein, twice"):
         make_settings(style_loss="once")
+
+
+def test_style_strength_is_another_way_to_write_beta_over_alpha():
+    settings = make_settings()
+    assert settings.style_strength == 0.5
+    for strength in (0, 0.25, 0.8, 1):
+        settings.style_strength = strength
+        alpha, beta = settings.content_weight, settings.style_weight
+        assert settings.style_strength == pytest.approx(strength)
+        assert beta * (1 - strength) == pytest.approx(20 * alpha * strength)
+        assert beta + 20 * alpha == pytest.approx(40)  # the smoothing stays in proportion
+    settings.content_weight, settings.style_weight = 3, 20
+    assert settings.style_strength == pytest.approx(0.25)
+    settings.content_weight = settings.style_weight = 0
+    assert settings.style_strength == 0
+    settings.style_strength = 0.5
+    assert (settings.content_weight, settings.style_weight) == (1, 20)
+    assert "style_strength" not in settings.as_dict()
+
+
+def test_style_strength_may_change_while_a_transfer_runs():
+    settings = make_settings(style_strength=0.8)
+    settings.fix()
+    settings.style_strength = 0.2
+    assert settings.style_weight == pytest.approx(8)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan"), "much", None, True])
+def test_style_strength_is_a_number_from_0_to_1(value):
+    with pytest.raises((InputError, TypeError), match="style_strength"):
+        make_settings(style_strength=value)
+
+
+def test_style_strength_beside_a_weight_it_stands_for_is_refused():
+    with pytest.raises(InputError, match="another way to write style_weight: give one or the other"):
+        make_settings(style_strength=0.3, style_weight=2)

@@ -295,7 +295,7 @@ def test_the_loss_of_lbfgs_is_that_of_the_picture_it_shows():
         (CONTENT, {"style_layers": ["relu9_1"]}, "unknown layer 'relu9_1'; choose from conv1_1"),
         (CONTENT, {"style_layers": {}}, "at least one"),
         (CONTENT, {"optimizer": "Newton"}, "choose from Adam, AdamW"),
-        (CONTENT, {"colour": 1}, "unknown option 'colour'; choose from size"),
+        (CONTENT, {"colour": 1}, "unknown option 'colour'; choose from style_strength"),
         (CONTENT, {"preset": "gatys"}, "choose from default, gatys2016"),
         (CONTENT, {"device": "tpu"}, "choose from auto, cuda, mps, cpu"),
         (CONTENT, {"init": "nothing.png"}, "no such file: nothing.png"),
@@ -412,3 +412,14 @@ def test_another_default_type_changes_nothing():
         assert torch.get_default_dtype() == torch.float64
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+def test_a_larger_style_strength_gives_a_picture_nearer_to_the_style():
+    def losses(strength):
+        options = {**FAST, "iterations": 20, "style_strength": strength}
+        *_, last = StyleTransfer("sample:chelsea", "sample:starry_night", **options)
+        return last.losses
+
+    weak, less, usual = map(losses, (0.02, 0.1, 0.5))
+    assert weak["style"] > less["style"] > usual["style"]
+    assert weak["content"] < less["content"] < usual["content"]

@@ -22,7 +22,8 @@ from PIL import Image, ImageColor
 import nstlib
 from nstlib import Backbone, InputError
 from nstlib.transfer.optimizers import OPTIMIZERS
-from nstlib.transfer.settings import Settings, make_settings
+from nstlib.transfer.presets import make_settings
+from nstlib.transfer.settings import Settings
 from nstlib.widgets import Studio
 from nstlib.widgets.drawing import plot_losses
 

@@ -2,8 +2,9 @@
 
 from .canvas import CANVASES
 from .optimizers import OPTIMIZERS, Optimizer
+from .presets import PRESETS
 from .run import stylize
-from .settings import PRESETS, Settings
+from .settings import Settings
 from .split import stylize_tiles
 from .step import Step
 from .transfer import StyleTransfer

@@ -1,4 +1,4 @@
-"""Every setting of a transfer, declared once, and the presets to start from."""
+"""Every setting of a transfer, declared once."""
 
 import dataclasses
 import os
@@ -17,6 +17,8 @@ INITS = ("content", "noise", "style")
 DEVICES = ("auto", "cuda", "mps", "cpu")
 PRECISIONS = ("auto", "float32", "float16", "bfloat16", "float64")
 MEMORY = ("auto", "full", "tiled")
+#: beta / alpha at a style strength of one half.
+BALANCE = 20.0
 
 
 @dataclass
@@ -25,7 +27,7 @@ class Settings:
 
     Every assignment is checked. While a transfer runs, only the fields whose metadata say ``live`` may be changed:
     ``content_weight`` (alpha), ``style_weight`` (beta), ``tv_weight`` (gamma), ``learning_rate``, ``optimizer`` and
-    the values in ``content_layers`` and ``style_layers``.
+    the values in ``content_layers`` and ``style_layers``; and ``style_strength``, another way to write beta / alpha.
 
     :mod:`nstlib.transfer.fields` describes the metadata; the command line, the studio, checkpoints and
     ``docs/settings.md`` are made from them.
@@ -146,8 +148,19 @@ class Settings:
     )
     compile: bool = fields.switch(False, free=True, group="machine", help="run the network through torch.compile")
 
+    @property
+    def style_strength(self):
+        """beta / alpha between 0, the content alone, and 1, the style alone: ``beta / (beta + 20 alpha)``.
+
+        Setting it keeps ``beta + 20 alpha``, so that the smoothing stays in proportion.
+        """
+        alpha, beta = BALANCE * self.content_weight, self.style_weight
+        return beta / (alpha + beta) if alpha + beta else 0.0
+
     def __setattr__(self, name, value):
-        check_choice("setting", name, FIELDS)
+        if name == "style_strength":
+            return _set_strength(self, value)
+        check_choice("setting", name, OPTIONS)
         if vars(self).get("_fixed") and name not in LIVE:
             raise InputError(f"{name} cannot be changed while a transfer runs; live are {', '.join(LIVE)}")
         value = FIELDS[name].metadata["check"](name, value)
@@ -191,6 +204,12 @@ class Settings:
         return values | {name: _publishable(values[name]) for name in ("init", "backbone", "weights")}
 
 
+def _set_strength(settings, strength):
+    strength = STRENGTH.metadata["check"]("style_strength", strength)
+    total = BALANCE * settings.content_weight + settings.style_weight or 2 * BALANCE
+    settings.content_weight, settings.style_weight = (1 - strength) * total / BALANCE, strength * total
+
+
 def _publishable(value):
     """A text as it is, but a file without its folders; the word ``"given"`` for what is no text or holds a picture."""
     if value is None:
@@ -206,40 +225,8 @@ def _publishable(value):
 #: The fields of :class:`Settings` by name, and the names of those that may change while a transfer runs.
 FIELDS = {f.name: f for f in dataclasses.fields(Settings)}
 LIVE = tuple(name for name, f in FIELDS.items() if f.metadata["live"])
-
-#: Named settings to start from. ``gatys2016`` is the method of Gatys et al., *Image Style Transfer Using
-#: Convolutional Neural Networks*, CVPR 2016: its layers and weights, Gram normalisation, average pooling,
-#: L-BFGS, one size, alpha / beta = 1e-3. Differs from the paper: its VGG was rescaled filter by filter to a mean
-#: activation of 1 on ImageNet, here each layer is rescaled to a mean square of 1 on the pictures at hand; and Gram
-#: matrices are divided by the pixels of their own picture before they are compared, which is the paper's formula
-#: where both have one size.
-PRESETS = {
-    "default": {},
-    "gatys2016": {
-        "content_weight": 1.0,
-        "style_weight": 1e3,
-        "tv_weight": 0.0,
-        "content_layers": {"relu4_2": 1.0},
-        "style_layers": dict.fromkeys(STYLE_LAYERS, 0.2),
-        "style_loss": "gram",
-        "unitless": False,
-        "optimizer": "LBFGS",
-        "iterations": 500,
-        "levels": 1,
-        "init": "noise",
-        "pooling": "average",
-        "padding": "zeros",
-    },
-}
-
-
-def make_settings(preset="default", **options):
-    """:class:`Settings` from a preset and options that override it.
-
-    Raises:
-        InputError: unknown preset, option or value.
-    """
-    check_choice("preset", preset, PRESETS)
-    for name in options:
-        check_choice("option", name, FIELDS)
-    return Settings(**{**PRESETS[preset], **options})
+#: The one setting that is not stored, and with it all that :func:`~nstlib.transfer.presets.make_settings` takes.
+STRENGTH = fields.number(
+    0.5, 0, 1, live=True, group="style", help="beta / alpha from 0, the content alone, to 1, the style alone"
+)
+OPTIONS = {"style_strength": STRENGTH, **FIELDS}

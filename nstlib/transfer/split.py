@@ -26,8 +26,8 @@ from .canvas import CANVASES
 from .descent import Descent
 from .memory import Plans, is_out_of_memory, more_frugal
 from .network import prepare_backbone
+from .presets import make_settings
 from .scene import Scene
-from .settings import make_settings
 
 
 @dataclass(frozen=True)

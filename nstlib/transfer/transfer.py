@@ -15,8 +15,8 @@ from .given import targets_of_terms, terms_by_name
 from .interruption import uninterrupted
 from .memory import Plans
 from .network import prepare_backbone
+from .presets import make_settings
 from .scene import Scene, pyramid
-from .settings import make_settings
 from .step import Step
 
 #: Version of the states in checkpoints; those of another cannot be resumed.
@@ -32,13 +32,13 @@ class StyleTransfer:
     Args:
         content: picture; whatever :func:`~nstlib.images.load_image` takes.
         style: picture, or a list of pictures to blend.
-        preset: name in :data:`~nstlib.transfer.settings.PRESETS`.
+        preset: name in :data:`~nstlib.transfer.presets.PRESETS`.
         terms: further terms of the loss; see :class:`~nstlib.terms.Objective`.
         targets: ``{name: {size: targets}}`` from another transfer's :attr:`targets`, reused instead of computed again:
             ``{"style": other.targets["style"]}`` for another content in the same style. Other sizes compute theirs.
         plan: :class:`~nstlib.features.Plan` for every size, instead of the one that ``memory`` decides.
         max_pixels: larger input pictures are refused.
-        **options: fields of :class:`~nstlib.Settings`.
+        **options: fields of :class:`~nstlib.Settings`, or its ``style_strength``.
 
     Raises:
         InputError: a picture or a setting that cannot be used; before any work is done.

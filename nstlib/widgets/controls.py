@@ -10,7 +10,8 @@ import ipywidgets as widgets
 
 from ..errors import InputError
 from ..transfer.fields import expected
-from ..transfer.settings import FIELDS, LIVE, Settings, make_settings
+from ..transfer.presets import make_settings
+from ..transfer.settings import FIELDS, LIVE, Settings
 from .drawing import labelled
 
 

@@ -9,7 +9,7 @@ from .. import samples
 from ..errors import InputError
 from ..files import check_destination
 from ..images import save_image
-from ..transfer.settings import make_settings
+from ..transfer.presets import make_settings
 from ..transfer.transfer import StyleTransfer
 from .bar import Bar
 from .controls import arrange, as_code, as_keywords, live_settings, make_controls, read_controls

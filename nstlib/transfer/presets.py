@@ -1,0 +1,49 @@
+"""Named settings to start from, and settings made from a preset and options."""
+
+from ..errors import InputError, check_choice
+from ..features.backbone import STYLE_LAYERS
+from .settings import OPTIONS, Settings
+
+#: Named settings to start from. ``gatys2016`` is the method of Gatys et al., *Image Style Transfer Using
+#: Convolutional Neural Networks*, CVPR 2016: its layers and weights, Gram normalisation, average pooling,
+#: L-BFGS, one size, alpha / beta = 1e-3. Differs from the paper: its VGG was rescaled filter by filter to a mean
+#: activation of 1 on ImageNet, here each layer is rescaled to a mean square of 1 on the pictures at hand; and Gram
+#: matrices are divided by the pixels of their own picture before they are compared, which is the paper's formula
+#: where both have one size.
+PRESETS = {
+    "default": {},
+    "gatys2016": {
+        "content_weight": 1.0,
+        "style_weight": 1e3,
+        "tv_weight": 0.0,
+        "content_layers": {"relu4_2": 1.0},
+        "style_layers": dict.fromkeys(STYLE_LAYERS, 0.2),
+        "style_loss": "gram",
+        "unitless": False,
+        "optimizer": "LBFGS",
+        "iterations": 500,
+        "levels": 1,
+        "init": "noise",
+        "pooling": "average",
+        "padding": "zeros",
+    },
+}
+
+
+def make_settings(preset="default", **options):
+    """:class:`Settings` from a preset and options that override it.
+
+    Raises:
+        InputError: unknown preset, option or value; ``style_strength`` beside one of the weights that it stands for.
+    """
+    check_choice("preset", preset, PRESETS)
+    for name in options:
+        check_choice("option", name, OPTIONS)
+    if "style_strength" not in options:
+        return Settings(**{**PRESETS[preset], **options})
+    if given := [name for name in ("content_weight", "style_weight") if name in options]:
+        raise InputError(f"style_strength is another way to write {' and '.join(given)}: give one or the other")
+    strength = options.pop("style_strength")
+    settings = Settings(**{**PRESETS[preset], **options})
+    settings.style_strength = strength
+    return settings
