@@ -7,19 +7,21 @@ import ipywidgets as widgets
 
 from .. import samples
 from ..errors import InputError
-from ..files import check_destination
-from ..images import save_image
-from ..transfer.settings import make_settings
+from ..transfer.settings import PRESETS, make_settings
 from ..transfer.transfer import StyleTransfer
 from .bar import Bar
-from .controls import arrange, as_code, as_keywords, live_settings, make_controls, read_controls
-from .drawing import View, code_box, explain
+from .controls import as_code, as_keywords, live_settings, make_controls, of_the_picture, read_controls, set_controls
+from .drawing import CSS, close_all, code_box, row
 from .picker import Picker
+from .saving import Saving
+from .speeds import SPEEDS, Speeds
+from .steering import Steering
+from .view import View
 from .worker import Painting
 
 
 class Studio(widgets.VBox):
-    """A panel for painting: choose pictures, press Start, move sliders, watch.
+    """A panel for painting: choose pictures, press Start, move sliders, watch, compare, save.
 
     The transfer runs in its own thread, reads the controls before each iteration and publishes snapshots of the
     picture. Only :meth:`wait` and :meth:`close` wait for an iteration to end.
@@ -27,13 +29,13 @@ class Studio(widgets.VBox):
     Args:
         content, style: pictures to begin with; names of samples, or whatever :func:`~nstlib.images.load_image` takes.
         preset, backbone: as for :class:`~nstlib.transfer.StyleTransfer`; a :class:`~nstlib.Backbone` has no control.
-        **options: fields of :class:`~nstlib.Settings` to begin with.
+        **options: fields of :class:`~nstlib.Settings` to begin with; size and iterations are small by default.
 
     Attributes:
         content, style: the :class:`~nstlib.widgets.picker.Picker`\\ s, with ``choose(source)`` and ``source``.
         controls: the widgets, by the name of the setting or of the style layer; their ``value`` may be set.
-        buttons, file: those of the :class:`~nstlib.widgets.bar.Bar`.
-        view: the :class:`~nstlib.widgets.drawing.View`.
+        speeds, steering, view, snapshots, saving: the parts of the panel, of the classes of these names.
+        buttons, file: those of the :class:`~nstlib.widgets.bar.Bar`, and the name of the file to save.
 
     Raises:
         InputError: a setting that makes no sense. A picture that cannot be read is reported in the panel instead.
@@ -51,29 +53,36 @@ class Studio(widgets.VBox):
     """
 
     _latest = staticmethod(lambda: None)  # a weak reference: it must not keep a closed studio alive
-    _painting = _snapshot = None
+    _painting = None
 
-    def __init__(self, content="chelsea", style="swirls", *, preset="default", backbone="compact", **options):
-        self._given = make_settings(preset, backbone=backbone, **options)
-        self._enabling = threading.Lock()
-        self.content = Picker("Content", samples.CONTENTS, content, self._refresh)
-        self.style = Picker("Style", samples.STYLES, style, self._refresh)
+    def __init__(self, content="chelsea", style="starry_night", *, preset="default", backbone="compact", **options):
+        small = {name: value for name, value in SPEEDS["interactive"].items() if name not in PRESETS.get(preset, {})}
+        self._given = make_settings(preset, **{**small, "backbone": backbone, **options})
+        self._enabling, self._moving = threading.Lock(), False
+        self.content = Picker("Content", samples.CONTENTS, content, self._pictured)
+        self.style = Picker("Style", samples.STYLES, style, self._pictured)
         self.controls = make_controls(self._given)
-        self._bar = Bar(start=self.start, pause=self.pause, stop=self.stop, save=self.save)
-        self.buttons, self.file = self._bar.buttons, self._bar.file
-        self.view, self._code = View(), widgets.HTML()
-        controls = arrange(self.controls, self._given.style_layers)
-        super().__init__([_row(self.content, self.style), _row(controls, _wide(self._bar, self.view)), self._code])
+        self.steering, self.speeds = Steering(self.controls, self._given.style_layers), Speeds(self._set)
+        self._bar = Bar(start=self.start, pause=self.pause, stop=self.stop, keep=self.keep, undo=self.undo)
+        self.view, self._code = View(lambda kept: self._set(of_the_picture(kept.settings)), self.start), widgets.HTML()
+        self.saving = Saving(self.view, lambda saved: self._set(of_the_picture(saved)), self._bar.say)
+        self.snapshots, self.save, self.file = self.view.snapshots, self.saving.save, self.saving.file
+        self.buttons = {**self._bar.buttons, "save": self.saving.button}
+        right = widgets.VBox([self.speeds, self._bar, self.view, self.saving, self.snapshots])
+        right.layout = widgets.Layout(flex="1 1 24em", max_width="54em", min_width="17em", padding="0 0 0 12px")
+        pictures = row(self.content, self.style)
+        super().__init__([widgets.HTML(CSS), pictures, row(self.steering, right), self._code])
+        self.add_class("nstlib-panel")
         for control in self.controls.values():
             control.observe(self._refresh, "value")
-        self._refresh()
+        self._pictured()
         self._enable()
         self._take_over()
 
     # What can be done, by button or in code
 
-    def start(self):
-        """Start painting in the background."""
+    def start(self, begin=None):
+        """Start painting in the background, from the picture of a :class:`~nstlib.widgets.worker.Snapshot` if given."""
         if self._painting is not None and self._painting.at_work:
             return
         try:
@@ -83,11 +92,13 @@ class Studio(widgets.VBox):
             return
         self._bar.say("")
         self._take_over()
+        self.view.begin(content)
+        from_picture = {} if begin is None else {"init": begin.image, "levels": 1}
         self._painting = Painting(
-            make=lambda: StyleTransfer(content, style, **as_keywords(settings)),
+            make=lambda: StyleTransfer(content, style, **{**as_keywords(settings), **from_picture}),
             begin=self.view.clear,
             live=lambda: live_settings(self._valid, settings),
-            show=self._show,
+            show=self.view.follow,
             end=self._end,
         )
         self._enable()
@@ -109,26 +120,23 @@ class Studio(widgets.VBox):
         """Wait for the end of the painting, at most ``timeout`` seconds; returns whether it has ended."""
         return self._painting is None or self._painting.wait(timeout)
 
-    def save(self):
-        """Write the picture last shown to the file named in the panel, and offer it for download."""
-        shown, name = self._snapshot, self.file.value.strip()
-        if shown is None:
+    def keep(self):
+        """Keep the picture as it is now among the snapshots."""
+        if not self.view.keep():
             self._bar.say("there is no picture yet: press Start first")
-            return
-        try:
-            path = check_destination(name)
-            save_image(shown.image, path, alpha=shown.transparency, settings=shown.settings)
-            self._bar.say(f"saved as {name}", error=False, saved=path)
-        except Exception as error:  # an exception in a button's callback would be lost
-            self._bar.say(explain(error))
+
+    def undo(self):
+        """Put back the control that was moved last."""
+        if not self.steering.undo():
+            self._bar.say("nothing was moved", error=False)
 
     def close(self):
-        """Stop, wait for the thread to end, release the transfer and remove the panel."""
+        """Stop, wait for the threads to end, release the transfer and remove the panel."""
         if self._painting is not None:
             self._painting.release()
             self._painting.wait()
-        _close_children(self)
-        super().close()
+        self.speeds.end()
+        close_all(self)
 
     @property
     def settings(self):
@@ -146,8 +154,8 @@ class Studio(widgets.VBox):
 
     @property
     def picture(self):
-        """The picture last shown, a PIL image; None before there is one."""
-        return None if self._snapshot is None else self._snapshot.picture
+        """The picture shown, a PIL image; None before there is one."""
+        return None if self.view.shown is None else self.view.shown.picture
 
     @property
     def message(self):
@@ -164,21 +172,17 @@ class Studio(widgets.VBox):
         """The last :class:`~nstlib.transfer.StyleTransfer`; None before it is made and after it was released."""
         return None if self._painting is None else self._painting.transfer
 
-    # Called by the painting's thread
-
-    def _show(self, snapshot):
-        self._snapshot = snapshot
-        self.view.show(snapshot)
-
-    def _end(self, problem):
-        if problem:
-            self._bar.say(problem)
-        self._enable()
-
     # The panel
+
+    def _pictured(self):
+        """Another picture was chosen."""
+        self.view.open(self.content, self.style)
+        self._refresh()
 
     def _refresh(self, _=None):
         """Check what the panel says now and show it as code, or what is wrong; a running painting keeps the last."""
+        if self._moving:
+            return
         try:
             self._valid = self.settings
         except InputError as error:
@@ -186,6 +190,27 @@ class Studio(widgets.VBox):
             return
         self._bar.say(self.content.error or self.style.error or "")
         self._code.value = code_box(f"import nstlib\n{self.code}")
+        if not self.content.error:
+            busy = self._painting is not None and self._painting.at_work
+            self.speeds.show(self._valid, self.content.picture.shape[:2], idle=not busy)
+
+    def _set(self, values):
+        """Move several controls at once, as one move to be undone."""
+        self._moving = True
+        try:
+            with self.steering.together():
+                set_controls(self.controls, values)
+        except InputError as error:
+            self._bar.say(error)
+            return
+        finally:
+            self._moving = False
+        self._refresh()
+
+    def _end(self, problem):
+        if problem:
+            self._bar.say(problem)
+        self._enable()
 
     def _enable(self):
         with self._enabling:  # one painting may end while the next one starts
@@ -197,19 +222,3 @@ class Studio(widgets.VBox):
         if before is not None and before is not self and before._painting is not None:
             before._painting.release()
         Studio._latest = weakref.ref(self)
-
-
-def _row(*children):
-    return widgets.HBox(children, layout=widgets.Layout(flex_flow="row wrap", align_items="flex-start"))
-
-
-def _wide(*children):
-    layout = widgets.Layout(flex="1 1 20em", max_width="46em", min_width="16em", padding="0 0 0 1em")
-    return widgets.VBox(children, layout=layout)
-
-
-def _close_children(box):
-    """Close all widgets below: ipywidgets keeps those that are open, with everything their callbacks refer to."""
-    for child in getattr(box, "children", ()):
-        _close_children(child)
-        child.close()
