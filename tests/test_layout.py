@@ -29,7 +29,7 @@ ORDER = words(
     "transfer.given transfer.transfer transfer.estimate transfer.split transfer.run transfer",
     "training",
     "widgets.drawing widgets.curves widgets.thumbnails widgets.comparison widgets.shelf widgets.picker widgets.groups",
-    "widgets.controls widgets.steering widgets.speeds widgets.bar widgets.worker widgets.opening widgets.snapshots",
+    "widgets.controls widgets.steering widgets.speeds widgets.desk widgets.bar widgets.worker widgets.opening widgets.snapshots",
     "widgets.view widgets.saving widgets.studio widgets",
     "arguments __main__",
 )

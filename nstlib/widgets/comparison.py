@@ -66,9 +66,8 @@ class Comparison(widgets.VBox):
         )
         tip = {TOOLTIP: "what the painting is compared with"}
         style, layout = {"description_width": "4em"}, widgets.Layout(width="15em")
-        self.against = widgets.Dropdown(
-            options=["photograph"], description="against", style=style, layout=layout, **tip
-        )
+        about = {"description": "against", "style": style, "layout": layout, **tip}
+        self.against = widgets.Dropdown(options=["photograph"], **about)
         self.wipe = _share("border", "where the border between both pictures stands")
         self.x = _share("left, right", "which part is shown")
         self.y = _share("up, down", "which part is shown")
@@ -109,6 +108,7 @@ class Comparison(widgets.VBox):
 
 
 def _share(name, tooltip):
+    """A slider from 0 to 1."""
     style, layout = {"description_width": "5em"}, widgets.Layout(width="20em", max_width="100%")
-    tip = {TOOLTIP: tooltip}
-    return widgets.FloatSlider(0.5, min=0, max=1, step=0.01, description=name, readout=False, style=style, layout=layout, **tip)  # fmt: skip
+    about = {"description": name, "style": style, "layout": layout, TOOLTIP: tooltip}
+    return widgets.FloatSlider(0.5, min=0, max=1, step=0.01, readout=False, **about)

@@ -136,10 +136,8 @@ def _move(control, name, value):
         value = metadata["none"] if value is None else value
         if value not in [offered for _, offered in control.options]:
             words = [option for option in control.options if isinstance(option[1], str)]
-            numbers = sorted(
-                [*(o for o in control.options if o not in words), (f"{value:g}", value)], key=lambda o: o[1]
-            )
-            control.options = [*words, *numbers]
+            numbers = [option for option in control.options if option not in words]
+            control.options = [*words, *sorted([*numbers, (f"{value:g}", value)], key=lambda option: option[1])]
     elif isinstance(control, widgets.Dropdown):
         if value not in [offered for _, offered in control.options]:
             control.options = [*control.options, (metadata["write"](value), value)]

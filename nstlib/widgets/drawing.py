@@ -12,8 +12,8 @@ from ..transfer.memory import is_out_of_memory
 PREVIEW = 768  # pixels of the longer side, at most, that are sent to the browser
 THUMBNAIL = 144  # likewise of a thumbnail, shown at half the size so that it is sharp on fine screens too
 
-# Colours are those of the notebook's theme, light or dark. Readouts of SelectionSliders look editable, but a number typed
-# there would be shown without being used.
+# Colours are those of the notebook's theme, light or dark. Readouts of SelectionSliders look editable, but a number
+# typed there would be shown without being used.
 CSS = """<style>
 .nstlib-slider .widget-readout { pointer-events: none }
 .nstlib-heading { font-weight: 600; margin: 0 }
@@ -93,8 +93,8 @@ def jpeg(picture, longest=PREVIEW):
 EMPTY = jpeg(Image.new("RGB", (4, 3), (235, 235, 235)))
 
 
-def close_all(box):
-    """Close a widget and all below: ipywidgets keeps those that are open, with everything their callbacks refer to."""
+def close_children(box):
+    """Close all widgets below: ipywidgets keeps those that are open, with everything their callbacks refer to."""
     for child in getattr(box, "children", ()):
-        close_all(child)
-    box.close()
+        close_children(child)
+        child.close()

@@ -35,9 +35,8 @@ class Saving(widgets.VBox):
         tip = {TOOLTIP: "PNG loses nothing, JPEG is small, TIFF has 16 bits a channel; all hold the settings"}
         self.format = widgets.Dropdown(options=FORMATS, layout=widgets.Layout(width="8em"), **tip)
         self.format.observe(self._renamed, "value")
-        self.button = button(
-            "Save", "download", self.save, "write the picture at full size, with its settings inside", "6.2em"
-        )
+        tooltip = "write the picture at full size, with its settings inside"
+        self.button = button("Save", "download", self.save, tooltip, "6.2em")
         self.sheet = button("Contact sheet", "th", self.save_sheet, f"save all snapshots on one sheet, {SHEET}")
         self._place = widgets.VBox()
         self._renew_upload()

@@ -109,12 +109,8 @@ class Snapshots(widgets.VBox):
             one.disabled = self.current is None
         self._strip.show(
             {
-                number: (
-                    thumbnail(kept.snapshot.image, kept.snapshot.transparency),
-                    f"{number}",
-                    caption(number, kept.snapshot),
-                )
-                for number, kept in self.kept.items()
+                number: (thumbnail(shot.image, shot.transparency), f"{number}", caption(number, shot))
+                for number, (shot, _) in self.kept.items()
             }
         )
         self._strip.mark(self.current)

@@ -26,8 +26,11 @@ class Steering(widgets.VBox):
     def __init__(self, controls, layers):
         self._controls, self._moves, self._together = controls, [], False
         self._first = {name: control.value for name, control in controls.items()}
-        named = {title: [n for name in names for n in (layers if name == "style_layers" else [name])] for title, names in GROUPS.items()}  # fmt: skip
-        self.groups = {title: [name for name in names if name in controls] for title, names in named.items()}
+        names = {"style_layers": list(layers)}
+        self.groups = {
+            title: [one for name in group for one in names.get(name, [name]) if one in controls]
+            for title, group in GROUPS.items()
+        }
         self.resets, parts = {}, []
         for title, names in self.groups.items():
             tip = f"Put {title.lower()} back to where it was"
@@ -36,8 +39,11 @@ class Steering(widgets.VBox):
             if title == "Strokes":
                 shown.append(_closed("Weight of each style layer", [controls[layer] for layer in layers]))
             parts.append(self._group(title, shown))
-        legend = f'<span class="nstlib-quiet">{AT_ONCE} acts at once, also while it paints; the others at the next start</span>'
-        super().__init__([widgets.HTML(legend), *parts], layout=widgets.Layout(width="24.5em", max_width="100%"))
+        legend = f"{AT_ONCE} acts at once, also while it paints; the others from the next start"
+        super().__init__(
+            [widgets.HTML(f'<span class="nstlib-quiet">{legend}</span>'), *parts],
+            layout=widgets.Layout(width="24.5em", max_width="100%"),
+        )
         for name, control in controls.items():
             control.observe(lambda change, name=name: self._moved(name, change), "value")
 
@@ -82,7 +88,8 @@ class Steering(widgets.VBox):
                 self._controls[name].value = value
 
     def _group(self, title, shown):
-        head = widgets.HBox([heading(title), self.resets[title]], layout=widgets.Layout(justify_content="space-between", align_items="center"))  # fmt: skip
+        layout = widgets.Layout(justify_content="space-between", align_items="center")
+        head = widgets.HBox([heading(title), self.resets[title]], layout=layout)
         if title in OPEN:
             return widgets.VBox([head, *shown])
         return _closed(title, [*shown, self.resets[title]])

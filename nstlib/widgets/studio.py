@@ -1,23 +1,20 @@
 """The studio: pictures, controls and a running transfer in one panel."""
 
 import threading
-import weakref
 
 import ipywidgets as widgets
 
-from .. import samples
 from ..errors import InputError
 from ..transfer.settings import PRESETS, make_settings
 from ..transfer.transfer import StyleTransfer
 from .bar import Bar
-from .controls import as_code, as_keywords, live_settings, make_controls, of_the_picture, read_controls, set_controls
-from .drawing import CSS, close_all, code_box, row
-from .picker import Picker
+from .controls import as_keywords, live_settings
+from .desk import Desk
+from .drawing import CSS, close_children, row
 from .saving import Saving
-from .speeds import SPEEDS, Speeds
-from .steering import Steering
+from .speeds import SPEEDS
 from .view import View
-from .worker import Painting
+from .worker import Painting, release_other
 
 
 class Studio(widgets.VBox):
@@ -52,38 +49,35 @@ class Studio(widgets.VBox):
         >>> studio.close()
     """
 
-    _latest = staticmethod(lambda: None)  # a weak reference: it must not keep a closed studio alive
-    _painting = None
+    _painting = _desk = None
 
     def __init__(self, content="chelsea", style="starry_night", *, preset="default", backbone="compact", **options):
         small = {name: value for name, value in SPEEDS["interactive"].items() if name not in PRESETS.get(preset, {})}
-        self._given = make_settings(preset, **{**small, "backbone": backbone, **options})
-        self._enabling, self._moving = threading.Lock(), False
-        self.content = Picker("Content", samples.CONTENTS, content, self._pictured)
-        self.style = Picker("Style", samples.STYLES, style, self._pictured)
-        self.controls = make_controls(self._given)
-        self.steering, self.speeds = Steering(self.controls, self._given.style_layers), Speeds(self._set)
-        self._bar = Bar(start=self.start, pause=self.pause, stop=self.stop, keep=self.keep, undo=self.undo)
-        self.view, self._code = View(lambda kept: self._set(of_the_picture(kept.settings)), self.start), widgets.HTML()
-        self.saving = Saving(self.view, lambda saved: self._set(of_the_picture(saved)), self._bar.say)
+        given = make_settings(preset, **{**small, "backbone": backbone, **options})
+        self._enabling = threading.Lock()
+        self._bar = Bar(start=self.start, pause=self.pause, stop=self.stop, keep=self.keep, undo=lambda: desk.undo())
+        desk = self._desk = Desk(content, style, given, self._prepare, self._bar.say, lambda: self._busy)
+        self.content, self.style, self.controls = desk.content, desk.style, desk.controls
+        self.steering, self.speeds = desk.steering, desk.speeds
+        self.view = View(lambda kept: desk.set_saved(kept.settings), self.start)
+        self.saving = Saving(self.view, desk.set_saved, self._bar.say)
         self.snapshots, self.save, self.file = self.view.snapshots, self.saving.save, self.saving.file
         self.buttons = {**self._bar.buttons, "save": self.saving.button}
         right = widgets.VBox([self.speeds, self._bar, self.view, self.saving, self.snapshots])
         right.layout = widgets.Layout(flex="1 1 24em", max_width="54em", min_width="17em", padding="0 0 0 12px")
         pictures = row(self.content, self.style)
-        super().__init__([widgets.HTML(CSS), pictures, row(self.steering, right), self._code])
+        super().__init__([widgets.HTML(CSS), pictures, row(self.steering, right), desk.box])
         self.add_class("nstlib-panel")
-        for control in self.controls.values():
-            control.observe(self._refresh, "value")
-        self._pictured()
+        self._prepare()
+        desk.refresh()
         self._enable()
-        self._take_over()
+        release_other(self)
 
     # What can be done, by button or in code
 
     def start(self, begin=None):
         """Start painting in the background, from the picture of a :class:`~nstlib.widgets.worker.Snapshot` if given."""
-        if self._painting is not None and self._painting.at_work:
+        if self._busy:
             return
         try:
             content, style, settings = self.content.picture, self.style.picture, self.settings
@@ -91,13 +85,13 @@ class Studio(widgets.VBox):
             self._bar.say(error)
             return
         self._bar.say("")
-        self._take_over()
+        release_other(self)
         self.view.begin(content)
         from_picture = {} if begin is None else {"init": begin.image, "levels": 1}
         self._painting = Painting(
             make=lambda: StyleTransfer(content, style, **{**as_keywords(settings), **from_picture}),
             begin=self.view.clear,
-            live=lambda: live_settings(self._valid, settings),
+            live=lambda: live_settings(self._desk.valid, settings),
             show=self.view.follow,
             end=self._end,
         )
@@ -105,8 +99,8 @@ class Studio(widgets.VBox):
 
     def pause(self):
         """Pause the painting after the current iteration, or resume it."""
-        painting = self._painting
-        if painting is not None and painting.at_work:
+        if self._busy:
+            painting = self._painting
             painting.resume() if painting.paused else painting.pause()
             self.buttons["pause"].description = "Resume" if painting.paused else "Pause"
 
@@ -125,18 +119,19 @@ class Studio(widgets.VBox):
         if not self.view.keep():
             self._bar.say("there is no picture yet: press Start first")
 
-    def undo(self):
-        """Put back the control that was moved last."""
-        if not self.steering.undo():
-            self._bar.say("nothing was moved", error=False)
+    def release(self):
+        """Ask the painting to end, and release the transfer and its memory."""
+        if self._painting is not None:
+            self._painting.release()
 
     def close(self):
         """Stop, wait for the threads to end, release the transfer and remove the panel."""
-        if self._painting is not None:
-            self._painting.release()
-            self._painting.wait()
-        self.speeds.end()
-        close_all(self)
+        self.release()
+        self.wait()
+        if self._desk is not None:
+            self.speeds.end()
+        close_children(self)
+        super().close()
 
     @property
     def settings(self):
@@ -145,12 +140,12 @@ class Studio(widgets.VBox):
         Raises:
             InputError: a text that cannot be read, or controls that contradict each other.
         """
-        return read_controls(self.controls, self._given)
+        return self._desk.settings
 
     @property
     def code(self):
         """The line of Python that paints with the pictures and settings of the panel."""
-        return f"nstlib.stylize({', '.join([self.content.code, self.style.code, *as_code(self.settings)])})"
+        return self._desk.code
 
     @property
     def picture(self):
@@ -174,38 +169,12 @@ class Studio(widgets.VBox):
 
     # The panel
 
-    def _pictured(self):
-        """Another picture was chosen."""
-        self.view.open(self.content, self.style)
-        self._refresh()
+    @property
+    def _busy(self):
+        return self._painting is not None and self._painting.at_work
 
-    def _refresh(self, _=None):
-        """Check what the panel says now and show it as code, or what is wrong; a running painting keeps the last."""
-        if self._moving:
-            return
-        try:
-            self._valid = self.settings
-        except InputError as error:
-            self._bar.say(error)
-            return
-        self._bar.say(self.content.error or self.style.error or "")
-        self._code.value = code_box(f"import nstlib\n{self.code}")
-        if not self.content.error:
-            busy = self._painting is not None and self._painting.at_work
-            self.speeds.show(self._valid, self.content.picture.shape[:2], idle=not busy)
-
-    def _set(self, values):
-        """Move several controls at once, as one move to be undone."""
-        self._moving = True
-        try:
-            with self.steering.together():
-                set_controls(self.controls, values)
-        except InputError as error:
-            self._bar.say(error)
-            return
-        finally:
-            self._moving = False
-        self._refresh()
+    def _prepare(self):
+        self.view.prepare(self.content, self.style)
 
     def _end(self, problem):
         if problem:
@@ -214,11 +183,4 @@ class Studio(widgets.VBox):
 
     def _enable(self):
         with self._enabling:  # one painting may end while the next one starts
-            self._bar.enable(self._painting is not None and self._painting.at_work)
-
-    def _take_over(self):
-        """Become the studio that may paint."""
-        before = Studio._latest()
-        if before is not None and before is not self and before._painting is not None:
-            before._painting.release()
-        Studio._latest = weakref.ref(self)
+            self._bar.enable(self._busy)

@@ -40,7 +40,7 @@ class View(widgets.VBox):
         chosen = self.snapshots.chosen
         return self._latest if chosen is None else chosen.snapshot
 
-    def open(self, content, style):
+    def prepare(self, content, style):
         """Before anything is painted: show the painting that comes with nstlib, or of other pictures the photograph.
 
         Args:
