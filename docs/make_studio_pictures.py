@@ -27,7 +27,7 @@ def main(painting):
         sheet.paste(square, (place * THUMBNAIL, 0))
     sheet.save(FOLDER / "samples.jpg", quality=85)
     image = load_image(painting)
-    small = resize(image, fit_size(*image.shape[2:], 640))
+    small = resize(image, fit_size(*image.shape[2:], 576))
     settings = read_settings(painting) or {}
     save_image(small, FOLDER / "first.jpg", settings=settings)
 

@@ -58,7 +58,7 @@ class Studio(widgets.VBox):
         self._bar = Bar(start=self.start, pause=self.pause, stop=self.stop, keep=self.keep, undo=lambda: desk.undo())
         desk = self._desk = Desk(content, style, given, self._prepare, self._bar.say, lambda: self._busy)
         self.content, self.style, self.controls = desk.content, desk.style, desk.controls
-        self.steering, self.speeds = desk.steering, desk.speeds
+        self.steering, self.speeds, self.undo = desk.steering, desk.speeds, desk.undo
         self.view = View(lambda kept: desk.set_saved(kept.settings), self.start)
         self.saving = Saving(self.view, desk.set_saved, self._bar.say)
         self.snapshots, self.save, self.file = self.view.snapshots, self.saving.save, self.saving.file
