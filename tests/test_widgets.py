@@ -24,7 +24,10 @@ from nstlib import Backbone, InputError
 from nstlib.transfer.optimizers import OPTIMIZERS
 from nstlib.transfer.settings import Settings, make_settings
 from nstlib.widgets import Studio
-from nstlib.widgets.drawing import plot_losses
+from nstlib.widgets import shelf
+from nstlib.widgets.comparison import compose
+from nstlib.widgets.curves import plot_losses
+from nstlib.widgets.speeds import SPEEDS, measure, needs
 
 LONG = 100_000  # iterations that no test waits for
 CONTENT, STYLE = make_picture(48, 64, 1), make_picture(48, 64, 2)
@@ -90,6 +93,10 @@ def net_of(kind):
     net = kind(((4, 5), (6, 7), (8, 8, 9, 9), (10,) * 4, (11,)), deepest="relu5_1").requires_grad_(False)
     net.load_state_dict(NET.state_dict())
     return net
+
+
+def pick(picker, sample):
+    picker.thumbnails.buttons[f"sample:{sample}"].click()
 
 
 def painting_threads():
@@ -181,7 +188,8 @@ def test_what_is_given_is_what_is_painted(options):
         return make_settings(**options)
 
     studio = Studio(CONTENT, STYLE, **options)
-    assert studio.settings == make_settings(**{"backbone": "compact", **options})
+    small = {} if options.get("preset") == "gatys2016" else {"iterations": SPEEDS["interactive"]["iterations"]}
+    assert studio.settings == make_settings(**{"size": 384, "backbone": "compact", **small, **options})
     told = eval(studio.code, {"nstlib": SimpleNamespace(stylize=read), "content": CONTENT, "style": STYLE})
     assert told == studio.settings
     studio.close()
@@ -238,7 +246,7 @@ def test_code_is_what_the_panel_paints(studio):
     studio.controls["style_weight"].value = 12
     studio.controls["relu1_1"].value = 0.5
     studio.controls["color"].value = "luminance"
-    studio.content.sample.value = "astronaut"
+    pick(studio.content, "astronaut")
     assert studio.code in html.unescape(shown(studio))
     assert "nstlib.stylize('sample:astronaut', style, size=64, style_weight=12.0" in studio.code
     told = eval(studio.code, {"nstlib": nstlib, "style": STYLE})
@@ -504,7 +512,7 @@ def test_a_failed_choice_is_not_painted_over(studio, tmp_path):
     assert not painting_threads()
     with pytest.raises(InputError, match="no such file"):
         _ = studio.content.picture
-    studio.content.sample.value = "rocket"
+    pick(studio.content, "rocket")
     assert studio.message == ""
     assert studio.content.picture.shape[2] == 3
 
@@ -524,12 +532,11 @@ def test_fields_act_every_time(studio, tmp_path):
     path.write_bytes(png(make_picture(50, 40)))  # it changes
     enter()
     assert studio.content.picture.shape == (50, 40, 3)
-    studio.content.sample.value = "rocket"
-    assert studio.content.source == "rocket"
+    pick(studio.content, "rocket")
+    assert studio.content.source == "sample:rocket"
     assert enter() == str(path)
-    assert studio.content.sample.value == ""
-    studio.content.sample.value = "rocket"
-    assert studio.content.source == "rocket"
+    pick(studio.content, "rocket")
+    assert studio.content.source == "sample:rocket"
     assert studio.content.path.value == ""
     assert "'sample:rocket'" in studio.code
 
@@ -543,7 +550,8 @@ def test_what_has_been_taken_is_said(studio, tmp_path):
     for source in ("coffee", "sample:astronaut"):
         studio.content.choose(source)
         name = source.removeprefix("sample:")
-        assert studio.content.sample.value == name
+        chosen = [key for key, one in studio.content.thumbnails.buttons.items() if "nstlib-chosen" in one._dom_classes]
+        assert chosen == [f"sample:{name}"]
         assert f">{name}<" in shown(studio.content)
     studio.content.choose("swirls")  # a sample, but of a style: as content, a file that does not exist
     assert "no such file" in studio.message

@@ -88,11 +88,10 @@ class Steering(widgets.VBox):
                 self._controls[name].value = value
 
     def _group(self, title, shown):
+        if title not in OPEN:
+            return _closed(title, [*shown, self.resets[title]])
         layout = widgets.Layout(justify_content="space-between", align_items="center")
-        head = widgets.HBox([heading(title), self.resets[title]], layout=layout)
-        if title in OPEN:
-            return widgets.VBox([head, *shown])
-        return _closed(title, [*shown, self.resets[title]])
+        return widgets.VBox([widgets.HBox([heading(title), self.resets[title]], layout=layout), *shown])
 
 
 def _closed(title, children):
