@@ -26,9 +26,6 @@ def make_controls(given):
         value = getattr(given, name)
         if name != "style_layers" and FIELDS[name].metadata["write"](value) is not None:
             controls[name] = _control(name, value)
-    # A learning rate suits only the optimizer that it was chosen for.
-    word = FIELDS["learning_rate"].metadata["none"]
-    controls["optimizer"].observe(lambda _: setattr(controls["learning_rate"], "value", word), "value")
     for layer, weight in given.style_layers.items():
         controls[layer] = _slider(weight, OFFERED_FOR_LAYERS, _about("style_layers", layer))
     return controls

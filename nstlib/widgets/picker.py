@@ -126,12 +126,12 @@ class Picker(widgets.VBox):
 
     def open_folder(self, folder):
         """Offer the pictures of a folder."""
+        self.path.value = ""
         try:
             count = remember_folder(self._title, folder)
         except Exception as error:
             self._say(explain(error), "nstlib-error")
             return
-        self.path.value = ""
         self._offer()
         self._say(f"{count} picture{'s' * (count != 1)} in {folder}: choose one", "nstlib-quiet")
 

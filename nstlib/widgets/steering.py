@@ -4,6 +4,7 @@ import contextlib
 
 import ipywidgets as widgets
 
+from ..transfer.settings import FIELDS
 from .drawing import button, heading
 from .groups import AT_ONCE, GROUPS
 
@@ -81,6 +82,14 @@ class Steering(widgets.VBox):
         elif list(last) != [name]:  # of moves of the same control in a row, only where it began is kept
             self._moves.append({name: change["old"]})
             del self._moves[:-REMEMBERED]
+        if name == "optimizer":  # a learning rate suits only the optimizer that it was chosen for
+            self._follow("learning_rate", FIELDS["learning_rate"].metadata["none"])
+
+    def _follow(self, name, value):
+        """Move a control as part of the last move."""
+        before, self._together = self._together, True
+        self._put({name: value})
+        self._together = before
 
     def _put(self, values):
         for name, value in values.items():
