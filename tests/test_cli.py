@@ -13,6 +13,7 @@ import threading
 import time
 import warnings
 
+import nbformat
 import numpy as np
 import pytest
 from conftest import make_picture
@@ -491,3 +492,25 @@ def test_killed_and_resumed_is_as_if_nothing_had_been(folder):
     rest = command(folder, "content.png", "style.png", "--backbone", "compact", *options, "--resume", "-o", "part.png")
     assert rest.returncode == 0
     assert np.array_equal(pixels(folder / "whole.png"), pixels(folder / "part.png"))
+
+
+def test_the_studio_opens_in_jupyterlab_or_says_how(monkeypatch, tmp_path, capsys):
+    called = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("subprocess.call", lambda command: called.append(command) or 0)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert main(["--studio"]) == 2
+    assert "pip install jupyterlab" in capsys.readouterr().err
+    assert not called
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    for _ in range(2):  # the second time, the notebook is there and stays
+        with pytest.raises(SystemExit) as end:
+            main(["--studio"])
+        assert end.value.code == 0
+    assert called[0][1:3] == ["-m", "jupyterlab"]
+    notebook = nbformat.read(called[0][3], as_version=4)
+    nbformat.validate(notebook)
+    names = {}
+    exec(notebook.cells[1].source.rpartition("\n")[0], names)
+    assert "Studio" in names
+    assert [file.name for file in tmp_path.iterdir()] == ["nstlib_studio.ipynb"]

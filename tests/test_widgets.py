@@ -805,13 +805,13 @@ def test_needs_are_those_of_the_estimate(make_studio, monkeypatch):
     monkeypatch.setattr(speeds, "_MEASURED", {})
     studio = make_studio(size=256, iterations=20, levels=1)
     studio.speeds._thread.join()
-    assert re.search(r"about \d+ s · \d\.\d of \d+ GB free on cpu", studio.speeds.needs)
+    assert re.search(r"about \d+ s · \d\.\d GB of memory, \d+ GB free on cpu", studio.speeds.needs)
     backbone, seconds = measure(studio.settings)
     assert not any(parameter.device.type != "meta" for parameter in backbone.parameters())  # it holds no memory
     assert seconds > 0
     transfer = StyleTransfer(CONTENT, STYLE, **as_keywords(studio.settings))
     memory = peak_memory(transfer.backbone, transfer.sizes[-1], transfer.plan, optimizer="LBFGS")
-    assert f"{memory / 2**30:.1f} of" in studio.speeds.needs
+    assert f"{memory / 2**30:.1f} GB of memory" in studio.speeds.needs
     unknown = make_settings(backbone="vgg16", size=256)
     assert "not known yet" in needs(unknown, (48, 64))  # it would have to be downloaded
 

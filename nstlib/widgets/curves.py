@@ -2,6 +2,7 @@
 
 import functools
 import io
+import math
 import time
 
 import ipywidgets as widgets
@@ -52,8 +53,9 @@ def plot_losses(history, marks=()):
     if history:
         iterations, losses = zip(*history, strict=True)
         for name in losses[0]:
+            # The content loss of the photograph itself is 0, which a logarithmic axis cannot show.
             width = 2 if name == "total" else 1.2
-            axes.plot(iterations, [loss[name] for loss in losses], label=name, linewidth=width)
+            axes.plot(iterations, [loss[name] or math.nan for loss in losses], label=name, linewidth=width)
         figure.legend(loc="outside upper center", fontsize="small", ncols=6, frameon=False, labelcolor=INK)
     for iteration, text in marks:
         axes.axvline(iteration, color=INK, linestyle=":", linewidth=1)

@@ -21,8 +21,8 @@ CSS = """<style>
 .nstlib-error { color: var(--jp-error-color1, #d32f2f) }
 .nstlib-panel .widget-html-content, .nstlib-panel .jupyter-widgets.widget-html { line-height: 1.45 }
 .nstlib-panel .jupyter-button:focus-visible { outline: 2px solid var(--jp-brand-color1, #1976d2); outline-offset: 1px }
-.nstlib-thumbnail.jupyter-button { width: 72px; height: 72px; margin: 3px; padding: 50px 3px 0; line-height: 20px;
-  flex: 0 0 auto; border-radius: 6px; font-size: 11px; color: white; text-shadow: 0 0 3px black, 0 1px 2px black;
+.nstlib-thumbnail.jupyter-button { width: 62px; height: 68px; margin: 2px; padding: 47px 2px 0; line-height: 20px;
+  flex: 0 0 auto; border-radius: 6px; font-size: 10px; color: white; text-shadow: 0 0 3px black, 0 1px 2px black;
   background-size: cover; background-position: center; box-shadow: inset 0 -26px 18px -14px rgba(0, 0, 0, .75) }
 .nstlib-thumbnail.jupyter-button:hover { filter: brightness(1.12) }
 .nstlib-chosen.jupyter-button { outline: 3px solid var(--jp-brand-color1, #1976d2); outline-offset: 1px }
@@ -48,9 +48,16 @@ def button(text, icon, action, tooltip="", width="auto"):
     return made
 
 
-def row(*children, **layout):
-    """Widgets beside each other, in further rows where the window is narrow."""
-    return widgets.HBox(children, layout=widgets.Layout(flex_flow="row wrap", align_items="flex-start", **layout))
+def row(*children, reverse=False):
+    """Widgets beside each other, in further rows where the window is narrow, the last row first if ``reverse``."""
+    flow, top = ("row wrap-reverse", "flex-end") if reverse else ("row wrap", "flex-start")
+    return widgets.HBox(children, layout=widgets.Layout(flex_flow=flow, align_items=top))
+
+
+def wide(*children):
+    """A column that takes the room beside it."""
+    layout = widgets.Layout(flex="1 1 24em", max_width="54em", min_width="17em", padding="0 0 0 12px")
+    return widgets.VBox(children, layout=layout)
 
 
 def heading(text):

@@ -40,7 +40,7 @@ class Saving(widgets.VBox):
         self.sheet = button("Contact sheet", "th", self.save_sheet, f"save all snapshots on one sheet, {SHEET}")
         self._place = widgets.VBox()
         self._renew_upload()
-        super().__init__([row(self.button, self.file, self.format), row(self.sheet, self._place)])
+        super().__init__([row(self.button, self.file, self.format, self.sheet, self._place)])
 
     def save(self):
         """Write the picture shown to the file named, and offer it for download."""

@@ -112,7 +112,7 @@ def needs(settings, shape):
     device = choose_device(settings.device)
     plan = plan_for(backbone, sizes[-1], settings.memory, device=device, optimizer=settings.optimizer)
     memory = peak_memory(backbone, sizes[-1], plan, optimizer=settings.optimizer)
-    room = f"{memory / 2**30:.1f} of {free_memory(device) / 2**30:.0f} GB free on {device}"
+    room = f"{memory / 2**30:.1f} GB of memory, {free_memory(device) / 2**30:.0f} GB free on {device}"
     return f"{text} · about {duration(seconds)} · {room}"
 
 

@@ -10,7 +10,7 @@ from ..transfer.transfer import StyleTransfer
 from .bar import Bar
 from .controls import as_keywords, live_settings
 from .desk import Desk
-from .drawing import CSS, close_children, row
+from .drawing import CSS, close_children, row, wide
 from .saving import Saving
 from .speeds import SPEEDS
 from .view import View
@@ -63,10 +63,10 @@ class Studio(widgets.VBox):
         self.saving = Saving(self.view, desk.set_saved, self._bar.say)
         self.snapshots, self.save, self.file = self.view.snapshots, self.saving.save, self.saving.file
         self.buttons = {**self._bar.buttons, "save": self.saving.button}
-        right = widgets.VBox([self.speeds, self._bar, self.view, self.saving, self.snapshots])
-        right.layout = widgets.Layout(flex="1 1 24em", max_width="54em", min_width="17em", padding="0 0 0 12px")
-        pictures = row(self.content, self.style)
-        super().__init__([widgets.HTML(CSS), pictures, row(self.steering, right), desk.box])
+        # In a narrow window, the picture comes above the controls.
+        easel = row(self.steering, wide(self.speeds, self._bar, self.view), reverse=True)
+        harvest = row(wide(self.view.curves), wide(self.saving, self.snapshots))
+        super().__init__([widgets.HTML(CSS), row(self.content, self.style), easel, harvest, desk.box])
         self.add_class("nstlib-panel")
         self._prepare()
         desk.refresh()

@@ -22,8 +22,8 @@ class View(widgets.VBox):
         picture: the :class:`ipywidgets.Image` with the preview, a JPEG.
         progress: the :class:`ipywidgets.FloatProgress`, from 0 to 1.
         status: the :class:`ipywidgets.HTML` with the status line.
-        curves: the :class:`~nstlib.widgets.curves.Curves`.
-        snapshots: the :class:`~nstlib.widgets.snapshots.Snapshots`, which stands elsewhere in the panel.
+        curves, snapshots: the :class:`~nstlib.widgets.curves.Curves` and
+            :class:`~nstlib.widgets.snapshots.Snapshots`, which stand elsewhere in the panel.
     """
 
     def __init__(self, restore, branch):
@@ -32,7 +32,7 @@ class View(widgets.VBox):
         self.status, self.comparison, self.curves = widgets.HTML("ready"), Comparison(), Curves()
         self.picture = self.comparison.picture
         self.snapshots = Snapshots(self._draw, restore, branch)
-        super().__init__([self.progress, self.status, self.comparison, self.curves])
+        super().__init__([self.progress, self.status, self.comparison])
 
     @property
     def shown(self):
