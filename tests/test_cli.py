@@ -499,13 +499,13 @@ def test_the_studio_opens_in_jupyterlab_or_says_how(monkeypatch, tmp_path, capsy
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("subprocess.call", lambda command: called.append(command) or 0)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert main(["--studio"]) == 2
+    assert cli.main(["--studio"]) == 2
     assert "pip install jupyterlab" in capsys.readouterr().err
     assert not called
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
     for _ in range(2):  # the second time, the notebook is there and stays
         with pytest.raises(SystemExit) as end:
-            main(["--studio"])
+            cli.main(["--studio"])
         assert end.value.code == 0
     assert called[0][1:3] == ["-m", "jupyterlab"]
     notebook = nbformat.read(called[0][3], as_version=4)

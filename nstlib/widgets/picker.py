@@ -40,8 +40,8 @@ class Picker(widgets.VBox):
     def __init__(self, title, samples, first, changed):
         self._title, self._samples = title, samples
         self._changed = lambda: None
-        self._small = widgets.Image(format="jpeg", value=EMPTY, layout=widgets.Layout(height="9em", margin="2px 8px"))
-        self._small.layout.max_width = "14em"
+        self._small = widgets.Image(format="jpeg", value=EMPTY, layout=widgets.Layout(height="8em", margin="2px 8px"))
+        self._small.layout.max_width = "10em"
         self._small.layout.object_fit = "contain"
         self._taken = widgets.HTML()
         self.thumbnails = Thumbnails(self._pressed)
