@@ -5,6 +5,7 @@ import gc
 import html
 import io
 import re
+import string
 import threading
 import time
 import weakref
@@ -30,6 +31,7 @@ from nstlib.widgets import Studio, shelf, speeds
 from nstlib.widgets.comparison import compose
 from nstlib.widgets.controls import as_keywords
 from nstlib.widgets.curves import Curves, plot_losses
+from nstlib.widgets.snapshots import PLAIN, caption
 from nstlib.widgets.speeds import SPEEDS, measure, needs
 
 LONG = 100_000  # iterations that no test waits for
@@ -717,6 +719,7 @@ def test_the_contact_sheet_holds_all_snapshots(studio, tmp_path, monkeypatch):
     studio.start()
     assert studio.wait(60)
     one = studio.snapshots.sheet()
+    assert not set(caption(1, studio.view.shown).translate(PLAIN)) - set(string.printable)
     for number in range(2, 6):
         studio.snapshots.keep(studio.snapshots.kept[1].snapshot.__class__(**vars(studio.view.shown)), None)
         assert len(studio.snapshots.kept) == number

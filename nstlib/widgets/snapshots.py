@@ -14,6 +14,7 @@ from .worker import Snapshot
 
 ROOM = 512 << 20  # bytes of pictures kept; the oldest give way
 COLUMNS = 4  # of the contact sheet
+PLAIN = str.maketrans({"×": "x", "α": "alpha", "β": "beta", "γ": "gamma"})  # the sheet's font lacks these
 
 
 class Kept(NamedTuple):
@@ -95,7 +96,10 @@ class Snapshots(widgets.VBox):
         columns = min(COLUMNS, len(cells))
         cells += [(Image.new("RGB", (4, 4), "white"), "")] * (-len(cells) % columns)
         rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
-        sheets = [contact_sheet([[p for p, _ in cells]], titles=[text or " " for _, text in cells]) for cells in rows]
+        sheets = [
+            contact_sheet([[p for p, _ in cells]], titles=[text.translate(PLAIN) or " " for _, text in cells])
+            for cells in rows
+        ]
         whole = Image.new("RGB", (sheets[0].width, sum(sheet.height for sheet in sheets)), "white")
         for place, sheet in enumerate(sheets):
             whole.paste(sheet, (0, sum(before.height for before in sheets[:place])))
