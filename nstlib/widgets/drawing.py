@@ -22,7 +22,8 @@ CSS = """<style>
 .nstlib-panel .widget-html-content, .nstlib-panel .jupyter-widgets.widget-html { line-height: 1.45 }
 .nstlib-panel .jupyter-button:focus-visible { outline: 2px solid var(--jp-brand-color1, #1976d2); outline-offset: 1px }
 .nstlib-thumbnail.jupyter-button { width: 62px; height: 66px; margin: 2px; padding: 45px 1px 0; line-height: 20px;
-  flex: 0 0 auto; border-radius: 6px; font-size: 10px; letter-spacing: -.3px; color: white; text-shadow: 0 0 3px black, 0 1px 2px black;
+  flex: 0 0 auto; border-radius: 6px; font-size: 10px; letter-spacing: -.3px; color: white;
+  text-shadow: 0 0 3px black, 0 1px 2px black;
   background-size: cover; background-position: center; box-shadow: inset 0 -26px 18px -14px rgba(0, 0, 0, .75) }
 .nstlib-thumbnail.jupyter-button:hover { filter: brightness(1.12) }
 .nstlib-chosen.jupyter-button { outline: 3px solid var(--jp-brand-color1, #1976d2); outline-offset: 1px }

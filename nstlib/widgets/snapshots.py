@@ -97,7 +97,7 @@ class Snapshots(widgets.VBox):
         cells += [(Image.new("RGB", (4, 4), "white"), "")] * (-len(cells) % columns)
         rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
         sheets = [
-            contact_sheet([[p for p, _ in cells]], titles=[text.translate(PLAIN) or " " for _, text in cells])
+            contact_sheet([[picture for picture, _ in cells]], [text.translate(PLAIN) or " " for _, text in cells])
             for cells in rows
         ]
         whole = Image.new("RGB", (sheets[0].width, sum(sheet.height for sheet in sheets)), "white")
