@@ -181,6 +181,9 @@ def test_studio(page, tmp_path):
     button("wipe").click()
     page.wait_for_function("old => document.querySelector('img.nstlib-picture').src != old", arg=shown)
     page.screenshot(path=pictures / "studio_wipe.png")
+    button("100 %").click()
+    picture = "document.querySelector('img.nstlib-picture')"
+    page.wait_for_function(f"() => {picture}.width == {picture}.naturalWidth")
     button("painting").click()
 
     button("Save").click()

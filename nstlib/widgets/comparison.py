@@ -103,7 +103,8 @@ class Comparison(widgets.VBox):
         other = self._others[self.against.value] if mode in ("wipe", "side by side") else None
         longest = ACTUAL if mode == "100 %" else PREVIEW
         place = self.wipe.value, self.x.value, self.y.value
-        self.picture.layout.width = "auto" if mode == "100 %" else "100%"  # there, a pixel stays a pixel
+        actual = mode == "100 %"  # there, a pixel stays a pixel
+        self.picture.layout.width, self.picture.layout.align_self = ("auto", "flex-start") if actual else ("100%", None)
         self.picture.value = jpeg(compose(self._painting, other and other(), mode, *place, longest), 2 * PREVIEW + 4)
 
 
