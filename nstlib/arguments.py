@@ -30,6 +30,16 @@ exit status:
 """
 
 
+class _Studio(argparse.Action):
+    """As --version does, ``--studio`` ends the command line at once."""
+
+    def __call__(self, parser, *_):
+        # Only here: widgets take a second to import.
+        from .widgets.launch import open_studio
+
+        sys.exit(open_studio())
+
+
 class Parser(argparse.ArgumentParser):
     """Reports an error in one line; argparse would print a page of usage before it."""
 
@@ -58,6 +68,7 @@ def make_parser():
         argument_default=argparse.SUPPRESS,
     )
     parser.add_argument("--version", action="version", version=f"nstlib {__version__}")
+    parser.add_argument("--studio", action=_Studio, nargs=0, help="open the studio in JupyterLab, without pictures")
 
     add = parser.add_argument_group("pictures").add_argument
     add("content", metavar="CONTENT")

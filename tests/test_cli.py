@@ -13,6 +13,7 @@ import threading
 import time
 import warnings
 
+import nbformat
 import numpy as np
 import pytest
 from conftest import make_picture
@@ -499,3 +500,25 @@ def test_style_strength_is_stored_as_the_weights_it_stands_for(tmp_path):
     saved = read_settings(tmp_path / "a.png")
     assert (saved["content_weight"], saved["style_weight"]) == pytest.approx((0.4, 32))
     assert cli.main([*common, str(tmp_path / "b.png"), "--beta", "3"]) == cli.EXIT_INPUT
+
+
+def test_the_studio_opens_in_jupyterlab_or_says_how(monkeypatch, tmp_path, capsys):
+    called = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("subprocess.call", lambda command: called.append(command) or 0)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert cli.main(["--studio"]) == 2
+    assert "pip install jupyterlab" in capsys.readouterr().err
+    assert not called
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    for _ in range(2):  # the second time, the notebook is there and stays
+        with pytest.raises(SystemExit) as end:
+            cli.main(["--studio"])
+        assert end.value.code == 0
+    assert called[0][1:3] == ["-m", "jupyterlab"]
+    notebook = nbformat.read(called[0][3], as_version=4)
+    nbformat.validate(notebook)
+    names = {}
+    exec(notebook.cells[1].source.rpartition("\n")[0], names)
+    assert "Studio" in names
+    assert [file.name for file in tmp_path.iterdir()] == ["nstlib_studio.ipynb"]

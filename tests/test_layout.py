@@ -28,7 +28,9 @@ ORDER = words(
     "transfer.network transfer.interruption transfer.memory transfer.stepper transfer.descent transfer.scene",
     "transfer.step transfer.given transfer.transfer transfer.estimate transfer.split transfer.run transfer",
     "training",
-    "widgets.drawing widgets.bar widgets.picker widgets.controls widgets.worker widgets.studio widgets",
+    "widgets.drawing widgets.curves widgets.thumbnails widgets.comparison widgets.shelf widgets.picker widgets.groups",
+    "widgets.controls widgets.steering widgets.speeds widgets.desk widgets.bar widgets.worker widgets.opening",
+    "widgets.snapshots widgets.view widgets.saving widgets.studio widgets widgets.launch",
     "arguments __main__",
 )
 #: What someone new reads to know how a picture is painted; the other wings hang beside it.

@@ -94,7 +94,9 @@ def test_studio(page, tmp_path):
         return page.locator("button.jupyter-button").filter(has_text=name)
 
     def control(name):
-        return page.locator(".widget-inline-hbox").filter(has_text=name)
+        label = page.locator(".widget-label, .widget-label-basic")
+        label = label.filter(has_text=re.compile(rf"^\s*(● )?{re.escape(name)}\s*$"))
+        return page.locator(".widget-inline-hbox").filter(has=label)
 
     def number(name, value):
         readout = control(name).locator(".widget-readout")
@@ -112,7 +114,7 @@ def test_studio(page, tmp_path):
         raise AssertionError(f"{name} cannot be moved to {until}")
 
     def enter(path):
-        field = page.get_by_placeholder("URL or path").first
+        field = page.get_by_placeholder("path, folder or address").first
         field.fill(str(path))
         field.press("Enter")
 
@@ -130,6 +132,9 @@ def test_studio(page, tmp_path):
     page.get_by_text("Run All Cells", exact=True).click()
     start = button("Start")
     start.scroll_into_view_if_needed()
+    for group in ("Optimization", "Size and network"):
+        page.get_by_text(group, exact=True).click()
+    slide("size", "Home", "original")
     slide("size", "ArrowRight", "128")
     number("iterations", 1000)
     start.click()
@@ -153,6 +158,13 @@ def test_studio(page, tmp_path):
     )
     page.screenshot(path=pictures / "studio_painting.png")
 
+    # A control moved is undone, a group is reset.
+    button("Undo").click()
+    expect(control("style β").locator(".widget-readout")).to_have_text("20")
+    handle.press("End")
+    button("Reset").first.click()
+    expect(control("style β").locator(".widget-readout")).to_have_text("20")
+
     button("Pause").click()
     held = status("^paused").inner_text()
     control("optimizer").locator("select").select_option("Adam")
@@ -162,6 +174,17 @@ def test_studio(page, tmp_path):
     status(r"^iteration \d+ of 1000")
     button("Stop").click()
     status("stopped after")
+
+    # What was stopped is kept; the photograph is wiped over it.
+    expect(page.locator(".nstlib-thumbnail").filter(has_text=re.compile("^1$"))).to_be_visible()
+    shown = painting.get_attribute("src")
+    button("wipe").click()
+    page.wait_for_function("old => document.querySelector('img.nstlib-picture').src != old", arg=shown)
+    page.screenshot(path=pictures / "studio_wipe.png")
+    button("100 %").click()
+    picture = "document.querySelector('img.nstlib-picture')"
+    page.wait_for_function(f"() => {picture}.width == {picture}.naturalWidth")
+    button("painting").click()
 
     button("Save").click()
     status("saved as")
@@ -181,7 +204,7 @@ def test_studio(page, tmp_path):
     late = tmp_path / "late.png"
     enter(late)
     status("no such file.*late.png")
-    expect(page.get_by_placeholder("URL or path").first).to_have_value("")
+    expect(page.get_by_placeholder("path, folder or address").first).to_have_value("")
     shutil.copy(tmp_path / "stylized.png", late)
     enter(late)
     expect(page.locator("pre").filter(has_text="late.png")).to_be_visible()
@@ -193,7 +216,7 @@ def test_studio(page, tmp_path):
     slide("size", "ArrowRight", "64")
 
     # The other settings are read as text; one that cannot be read is an error in the panel.
-    page.get_by_text("More settings").click()
+    page.get_by_text("Everything else").click()
     seed = control("seed").locator("input")
     seed.fill("many")
     seed.press("Enter")

@@ -4,6 +4,8 @@ import datetime
 import gc
 import html
 import io
+import re
+import string
 import threading
 import time
 import weakref
@@ -12,6 +14,7 @@ from types import SimpleNamespace
 import ipywidgets
 import numpy as np
 import pytest
+import tifffile
 import torch
 from conftest import make_net, make_picture
 from hypothesis import given, settings
@@ -20,12 +23,17 @@ from matplotlib.colors import TABLEAU_COLORS
 from PIL import Image, ImageColor
 
 import nstlib
-from nstlib import Backbone, InputError
+from nstlib import Backbone, InputError, StyleTransfer
+from nstlib.transfer.memory import peak_memory
 from nstlib.transfer.optimizers import OPTIMIZERS
 from nstlib.transfer.presets import make_settings
-from nstlib.transfer.settings import Settings
-from nstlib.widgets import Studio
-from nstlib.widgets.drawing import plot_losses
+from nstlib.transfer.settings import LIVE, Settings
+from nstlib.widgets import Studio, shelf, speeds
+from nstlib.widgets.comparison import compose
+from nstlib.widgets.controls import as_keywords
+from nstlib.widgets.curves import Curves, plot_losses
+from nstlib.widgets.snapshots import PLAIN, caption
+from nstlib.widgets.speeds import SPEEDS, measure, needs
 
 LONG = 100_000  # iterations that no test waits for
 CONTENT, STYLE = make_picture(48, 64, 1), make_picture(48, 64, 2)
@@ -91,6 +99,10 @@ def net_of(kind):
     net = kind(((4, 5), (6, 7), (8, 8, 9, 9), (10,) * 4, (11,)), deepest="relu5_1").requires_grad_(False)
     net.load_state_dict(NET.state_dict())
     return net
+
+
+def pick(picker, sample):
+    picker.thumbnails.buttons[f"sample:{sample}"].click()
 
 
 def painting_threads():
@@ -182,7 +194,8 @@ def test_what_is_given_is_what_is_painted(options):
         return make_settings(**options)
 
     studio = Studio(CONTENT, STYLE, **options)
-    assert studio.settings == make_settings(**{"backbone": "compact", **options})
+    small = {} if options.get("preset") == "gatys2016" else {"iterations": SPEEDS["interactive"]["iterations"]}
+    assert studio.settings == make_settings(**{"size": 384, "backbone": "compact", **small, **options})
     told = eval(studio.code, {"nstlib": SimpleNamespace(stylize=read), "content": CONTENT, "style": STYLE})
     assert told == studio.settings
     studio.close()
@@ -239,7 +252,7 @@ def test_code_is_what_the_panel_paints(studio):
     studio.controls["style_weight"].value = 12
     studio.controls["relu1_1"].value = 0.5
     studio.controls["color"].value = "luminance"
-    studio.content.sample.value = "astronaut"
+    pick(studio.content, "astronaut")
     assert studio.code in html.unescape(shown(studio))
     assert "nstlib.stylize('sample:astronaut', style, size=64, style_weight=12.0" in studio.code
     told = eval(studio.code, {"nstlib": nstlib, "style": STYLE})
@@ -505,7 +518,7 @@ def test_a_failed_choice_is_not_painted_over(studio, tmp_path):
     assert not painting_threads()
     with pytest.raises(InputError, match="no such file"):
         _ = studio.content.picture
-    studio.content.sample.value = "rocket"
+    pick(studio.content, "rocket")
     assert studio.message == ""
     assert studio.content.picture.shape[2] == 3
 
@@ -525,12 +538,11 @@ def test_fields_act_every_time(studio, tmp_path):
     path.write_bytes(png(make_picture(50, 40)))  # it changes
     enter()
     assert studio.content.picture.shape == (50, 40, 3)
-    studio.content.sample.value = "rocket"
-    assert studio.content.source == "rocket"
+    pick(studio.content, "rocket")
+    assert studio.content.source == "sample:rocket"
     assert enter() == str(path)
-    assert studio.content.sample.value == ""
-    studio.content.sample.value = "rocket"
-    assert studio.content.source == "rocket"
+    pick(studio.content, "rocket")
+    assert studio.content.source == "sample:rocket"
     assert studio.content.path.value == ""
     assert "'sample:rocket'" in studio.code
 
@@ -544,7 +556,8 @@ def test_what_has_been_taken_is_said(studio, tmp_path):
     for source in ("coffee", "sample:astronaut"):
         studio.content.choose(source)
         name = source.removeprefix("sample:")
-        assert studio.content.sample.value == name
+        chosen = [key for key, one in studio.content.thumbnails.buttons.items() if "nstlib-chosen" in one._dom_classes]
+        assert chosen == [f"sample:{name}"]
         assert f">{name}<" in shown(studio.content)
     studio.content.choose("swirls")  # a sample, but of a style: as content, a file that does not exist
     assert "no such file" in studio.message
@@ -615,3 +628,272 @@ def test_save(studio, tmp_path):
     studio.file.value = ""
     studio.save()
     assert "folder" in studio.message
+
+
+# Comparing, keeping, undoing
+
+
+def test_modes_show_what_they_say():
+    painting, other = Image.new("RGB", (80, 40), "red"), Image.new("RGB", (20, 10), "blue")
+    red, blue = (255, 0, 0), (0, 0, 255)
+    wiped = np.asarray(compose(painting, other, "wipe", 0.25))
+    assert (wiped[:, :18] == blue).all()
+    assert (wiped[:, 22:] == red).all()
+    assert (wiped[:, 20] == 255).all()  # the border
+    for wipe, colour in ((0, red), (1, blue)):
+        assert (np.asarray(compose(painting, other, "wipe", wipe)) == colour).all()
+    both = np.asarray(compose(painting, other, "side by side"))
+    assert (both[:, :80] == blue).all()
+    assert (both[:, 84:] == red).all()
+    picture = Image.fromarray(make_picture(60, 90, 3))
+    part = compose(picture, None, "100 %", x=1, y=0, longest=30)
+    np.testing.assert_array_equal(part, np.asarray(picture)[:30, 60:])
+    assert compose(picture, None, "painting", longest=45).size == (45, 30)
+
+
+def test_the_comparison_follows_the_painting(studio):
+    comparison = studio.view.comparison
+    studio.start()
+    assert studio.wait(60)
+    alone = studio.view.picture.value
+    comparison.mode.value = "wipe"
+    wiped = studio.view.picture.value
+    assert wiped != alone
+    comparison.wipe.value = 0
+    assert studio.view.picture.value == alone
+    assert comparison.against.options == ("photograph", "snapshot 1")
+    comparison.wipe.value = 1
+    photograph = studio.view.picture.value
+    comparison.against.value = "snapshot 1"
+    assert studio.view.picture.value == alone
+    assert photograph != alone
+
+
+def test_what_ends_is_kept_and_can_be_taken_up_again(studio):
+    studio.start()
+    assert studio.wait(60)
+    first = np.asarray(studio.picture)
+    studio.controls["style_weight"].value = 300
+    studio.controls["iterations"].value = 4
+    studio.start()
+    assert studio.wait(60)
+    second = np.asarray(studio.picture)
+    assert list(studio.snapshots.kept) == [1, 2]
+    studio.keep()  # the same picture once more
+    assert list(studio.snapshots.kept) == [1, 2]
+    strip = studio.snapshots._strip.buttons
+    strip[1].click()
+    np.testing.assert_array_equal(studio.picture, first)
+    studio.snapshots.buttons["restore"].click()
+    assert (studio.settings.style_weight, studio.settings.iterations) == (20, 6)
+    studio.undo()  # all of it at once
+    assert (studio.settings.style_weight, studio.settings.iterations) == (300, 4)
+    strip[1].click()
+    np.testing.assert_array_equal(studio.picture, second)
+    strip[1].click()
+    studio.snapshots.buttons["branch"].click()
+    assert studio.wait(60)
+    expected = nstlib.stylize(
+        CONTENT, STYLE, size=64, iterations=4, levels=1, style_weight=300, init=studio.snapshots.kept[1].snapshot.image,
+        backbone="compact", progress=False,
+    )  # fmt: skip
+    np.testing.assert_array_equal(studio.picture, expected)
+    strip[2].click()
+    studio.snapshots.buttons["remove"].click()
+    assert list(studio.snapshots.kept) == [1, 3]
+    assert all(button.disabled for button in studio.snapshots.buttons.values())
+
+
+def test_the_oldest_snapshots_give_way(studio, monkeypatch):
+    monkeypatch.setattr("nstlib.widgets.snapshots.ROOM", 2 * 4 * 3 * 48 * 64)
+    for _ in range(3):
+        studio.controls["iterations"].value += 1
+        studio.start()
+        assert studio.wait(60)
+    assert list(studio.snapshots.kept) == [2, 3]
+
+
+def test_the_contact_sheet_holds_all_snapshots(studio, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    studio.saving.sheet.click()
+    assert "no snapshots yet" in studio.message
+    studio.start()
+    assert studio.wait(60)
+    one = studio.snapshots.sheet()
+    assert not set(caption(1, studio.view.shown).translate(PLAIN)) - set(string.printable)
+    for number in range(2, 6):
+        studio.snapshots.keep(studio.snapshots.kept[1].snapshot.__class__(**vars(studio.view.shown)), None)
+        assert len(studio.snapshots.kept) == number
+    studio.saving.sheet.click()
+    assert "saved as snapshots.png" in studio.message
+    with Image.open(tmp_path / "snapshots.png") as sheet:
+        assert sheet.width > 3 * one.width
+        assert sheet.height > 1.8 * one.height
+
+
+def test_undo_takes_moves_back_one_by_one(studio):
+    controls = studio.controls
+    for value in (30, 40, 50):
+        controls["style_weight"].value = value  # one drag
+    controls["tv_weight"].value = 2
+    controls["learning_rate"].value = 0.5
+    controls["optimizer"].value = "Adam"
+    studio.buttons["undo"].click()
+    assert controls["optimizer"].value == "LBFGS"
+    assert studio.settings.learning_rate == 0.5  # which the optimizer had moved
+    studio.undo()
+    assert studio.settings.learning_rate is None
+    studio.undo()
+    assert (controls["tv_weight"].value, controls["style_weight"].value) == (10, 50)
+    studio.undo()
+    assert controls["style_weight"].value == 20
+    studio.undo()
+    assert "nothing was moved" in studio.message
+
+
+def test_each_group_is_reset_on_its_own(studio):
+    grouped = [name for names in studio.steering.groups.values() for name in names]
+    assert sorted(grouped) == sorted(studio.controls)
+    studio.controls["style_weight"].value = 50
+    studio.controls["relu1_1"].value = 0
+    studio.controls["color"].value = "luminance"
+    studio.steering.resets["Strokes"].click()
+    assert (studio.controls["relu1_1"].value, studio.controls["style_weight"].value) == (1, 50)
+    studio.steering.resets["How much style"].click()
+    assert studio.controls["style_weight"].value == 20
+    assert studio.controls["color"].value == "luminance"
+    studio.undo()
+    assert studio.controls["style_weight"].value == 50
+
+
+def test_every_control_says_what_it_does_and_when(studio):
+    for name, control in studio.controls.items():
+        text = control.tooltip if hasattr(control, "tooltip") else control.description_tooltip
+        live = name in LIVE or name.startswith("relu")
+        assert text.endswith("Acts at once." if live else "Acts from the next start.")
+        assert control.description.startswith("●") == live
+        assert len(text) > 30
+
+
+def test_curves_are_marked_where_something_was_moved():
+    curves = Curves()
+    shot = {"state": "painting", "losses": {"style": 1.0, "total": 2.0}}
+    for iteration, weight in enumerate((20, 20, 300, 300), 1):
+        curves.add(SimpleNamespace(iteration=iteration, settings={"style_weight": weight}, **shot), LIVE)
+    assert curves._marks == [(3, "style_weight")]
+    curves.clear()
+    curves.add(SimpleNamespace(iteration=1, settings={"style_weight": 7}, **shot), LIVE)
+    assert curves._marks == []
+    history = [(i, {"total": 1 / i}) for i in range(1, 9)]
+    bare, marked = (np.asarray(Image.open(io.BytesIO(plot_losses(history, m)))) for m in ([], [(4, "style_weight")]))
+    assert (bare != marked).any()
+
+
+# Speeds, settings from a picture, folders
+
+
+def test_speeds_set_size_network_and_iterations(studio):
+    assert studio.speeds.buttons.value is None  # the settings given are one's own
+    studio.speeds.buttons.value = "interactive"
+    assert studio.settings == make_settings(levels=1, **SPEEDS["interactive"])
+    assert "384 × 288 pixels · network compact · 150 iterations" in studio.speeds.needs
+    studio.speeds.buttons.value = "final"
+    assert (studio.settings.size, studio.settings.backbone) == (1024, "vgg19")
+    studio.controls["size"].value = 128
+    assert studio.speeds.buttons.value is None
+    studio.undo()
+    assert studio.speeds.buttons.value == "final"
+
+
+def test_needs_are_those_of_the_estimate(make_studio, monkeypatch):
+    monkeypatch.setattr(speeds, "_MEASURED", {})
+    studio = make_studio(size=256, iterations=20, levels=1)
+    studio.speeds._thread.join()
+    assert re.search(r"about \d+ s · \d\.\d GB of memory, \d+ GB free on cpu", studio.speeds.needs)
+    backbone, seconds = measure(studio.settings)
+    assert not any(parameter.device.type != "meta" for parameter in backbone.parameters())  # it holds no memory
+    assert seconds > 0
+    transfer = StyleTransfer(CONTENT, STYLE, **as_keywords(studio.settings))
+    memory = peak_memory(transfer.backbone, transfer.sizes[-1], transfer.plan, optimizer="LBFGS")
+    assert f"{memory / 2**30:.1f} GB of memory" in studio.speeds.needs
+    unknown = make_settings(backbone="vgg16", size=256)
+    assert "not known yet" in needs(unknown, (48, 64))  # it would have to be downloaded
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+def test_settings_come_back_from_a_saved_picture(make_studio, tmp_path, suffix):
+    given = {"style_weight": 123.456, "style_scale": 0.77, "color": "pca", "learning_rate": 0.3, "size": 72}
+    given["style_layers"] = {"relu1_1": 0.3, "relu2_1": 1, "relu3_1": 0, "relu4_1": 1, "relu5_1": 7.5}
+    nstlib.StyleTransfer(CONTENT, STYLE, backbone="compact", iterations=2, **given).save(tmp_path / f"a{suffix}")
+    studio = make_studio()
+    upload(studio.saving, f"a{suffix}", (tmp_path / f"a{suffix}").read_bytes())
+    assert studio.message == ""
+    assert studio.settings == make_settings(backbone="compact", iterations=2, **given)
+    before = studio.settings
+    upload(studio.saving, "plain.png", png(make_picture(9, 9)))
+    assert "plain.png: this picture holds no settings" in studio.message
+    upload(studio.saving, "broken.png", b"nothing")
+    assert "broken.png: " in studio.message
+    assert studio.settings == before
+    studio.undo()
+    assert studio.settings == make_settings(backbone="compact", size=64, levels=1, iterations=6)
+
+
+def test_the_format_changes_the_suffix_and_tiff_has_16_bits(studio, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    studio.saving.format.value = ".tif"
+    assert studio.file.value == "stylized.tif"
+    studio.start()
+    assert studio.wait(60)
+    studio.buttons["save"].click()
+    saved = tifffile.imread(tmp_path / "stylized.tif")
+    assert saved.dtype == np.uint16
+    assert (saved % 257 != 0).any()  # more than 8 bits
+
+
+def test_several_uploads_are_offered_and_a_broken_one_is_said(studio, monkeypatch):
+    monkeypatch.setattr(shelf, "_LAST", {})
+    files = {name: png(make_picture(30, 20 + i, i)) for i, name in enumerate("ab")} | {"c": b"broken"}
+    about = {"type": "", "size": 1, "last_modified": datetime.datetime.now()}
+    pictures = [{"name": name, "content": memoryview(data), **about} for name, data in files.items()]
+    seven = {file["name"]: {"metadata": file, "content": files[file["name"]]} for file in pictures}
+    studio.style.upload.set_trait("value", seven if ipywidgets.__version__.startswith("7") else tuple(pictures))
+    assert studio.style.picture.shape == (30, 20, 3)  # the first
+    assert "c: " in shown(studio.style)
+    offered = [button.description for button in studio.style.thumbnails.buttons.values()]
+    assert offered[-2:] == ["a", "b"]
+    studio.style.thumbnails.buttons[list(studio.style.thumbnails.buttons)[-1]].click()
+    assert studio.style.picture.shape == (30, 21, 3)
+
+
+def test_a_folder_offers_its_pictures(studio, tmp_path, monkeypatch):
+    monkeypatch.setattr(shelf, "_LAST", {})
+    studio.content.path.value = str(tmp_path)
+    assert "no pictures" in shown(studio.content)
+    for name in ("x.png", "y.png"):
+        (tmp_path / name).write_bytes(png(make_picture(20, 30)))
+    before = studio.content.source
+    studio.content.path.value = str(tmp_path)
+    assert "2 pictures" in shown(studio.content)
+    assert studio.content.source is before
+    studio.content.thumbnails.buttons[str(tmp_path / "y.png")].click()
+    assert studio.content.source == str(tmp_path / "y.png")
+
+
+def test_it_opens_with_a_finished_picture(make_studio):
+    studio = make_studio("chelsea", "starry_night")
+    assert studio.picture.size[0] > 500
+    assert np.asarray(studio.picture).std() > 40
+    assert "painted beforehand" in studio.status
+    studio.keep()
+    pick(studio.content, "coffee")  # of other pictures, there is none yet
+    assert studio.picture is None
+    assert "press Start" in studio.status
+
+
+def test_thumbnails_are_those_of_the_samples():
+    shown = shelf.sample_thumbnails(nstlib.samples.CONTENTS + nstlib.samples.PAINTINGS)
+    for name, (jpeg, _, _) in shown.items():
+        expected = Image.open(io.BytesIO(shelf.thumbnail(nstlib.load_image(name)))).resize((32, 32))
+        got = Image.open(io.BytesIO(jpeg)).resize((32, 32))
+        assert np.abs(np.asarray(got, float) - np.asarray(expected, float)).mean() < 6

@@ -39,7 +39,7 @@ class Estimate:
 
     def __str__(self):
         height, width = self.size
-        cost = f"{self.memory / 2**30:.2f} GB, {_duration(self.seconds)}"
+        cost = f"{self.memory / 2**30:.2f} GB, {duration(self.seconds)}"
         return f"{width} x {height} pixels, {self.precision}, {self.plan}: {cost}"
 
 
@@ -67,7 +67,7 @@ def estimate(transfer):
     for count, level in zip(transfer.counts, transfer.sizes, strict=True):
         probe = transfer.plan_at(level), tuple(min(side, longest) for side in level)
         if probe not in speeds:
-            speeds[probe] = _seconds_per_pixel(backbone, *probe, transfer.settings.optimizer)
+            speeds[probe] = seconds_per_pixel(backbone, *probe, transfer.settings.optimizer)
         seconds += count * level[0] * level[1] * speeds[probe]
     return Estimate(size, transfer.precision, transfer.plan_at(size), needs(transfer), seconds)
 
@@ -88,7 +88,7 @@ def largest_size(backbone, aspect, budget, *, optimizer="Adam", kept=0.0):
     return low
 
 
-def _seconds_per_pixel(backbone, plan, size, optimizer):
+def seconds_per_pixel(backbone, plan, size, optimizer):
     """Seconds per pixel of an iteration, timed on a picture of this size."""
     device = backbone.mean.device
     layers = [name for name in backbone.layers if name.startswith("relu") and name.endswith("_1")]
@@ -120,7 +120,7 @@ def _elapsed(started, device):
     return time.perf_counter() - started
 
 
-def _duration(seconds):
+def duration(seconds):
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,33 +1,40 @@
-"""The buttons above the picture, the name of the file to save, and the line of messages below them."""
+"""The buttons above the picture, and the line of messages below them."""
 
 import html
 from base64 import b64encode
 
 import ipywidgets as widgets
 
+from .drawing import button, row
+
 DOWNLOAD = 24 << 20  # bytes; larger files are only written to disk
+BUTTONS = {
+    "start": ("Start", "play", "paint with the pictures and settings of the panel"),
+    "pause": ("Pause", "pause", "hold the painting, or go on with it"),
+    "stop": ("Stop", "stop", "end the painting; the picture so far stays"),
+    "keep": ("Keep", "camera", "keep the picture as it is now among the snapshots"),
+    "undo": ("Undo", "undo", "put back the control that was moved last"),
+}
 
 
 class Bar(widgets.VBox):
-    """Buttons, file name and message.
+    """Buttons and message.
 
     Args:
-        **actions: what the buttons call, functions without arguments, by ``start``, ``pause``, ``stop`` and ``save``.
+        **actions: what the buttons call, functions without arguments, by the keys of :data:`BUTTONS`.
 
     Attributes:
         buttons: the buttons, by the same names.
-        file: the text field with the name of the file to save.
         message: the last message, as text.
     """
 
     def __init__(self, **actions):
-        icons = {"start": "play", "pause": "pause", "stop": "stop", "save": "download"}
-        self.buttons = {name: _button(name.title(), icon, actions[name]) for name, icon in icons.items()}
+        self.buttons = {
+            name: button(text, icon, actions[name], tooltip, "6.2em") for name, (text, icon, tooltip) in BUTTONS.items()
+        }
         self.buttons["start"].button_style = "primary"
-        self.file = widgets.Text("stylized.png", layout=widgets.Layout(width="9.5em"))
         self.message, self._line = "", widgets.HTML()
-        row = widgets.Layout(flex_flow="row wrap", align_items="flex-start")
-        super().__init__([widgets.HBox([*self.buttons.values(), self.file], layout=row), self._line])
+        super().__init__([row(*self.buttons.values()), self._line])
 
     def say(self, message, *, error=True, saved=None):
         """Show a message, an error in red.
@@ -39,19 +46,13 @@ class Bar(widgets.VBox):
         """
         self.message = str(message)
         text = html.escape(self.message) + (_download(saved) if saved else "")
-        self._line.value = f'<span style="color:#c62828">{text}</span>' if error and text else text
+        self._line.value = f'<span class="nstlib-error" role="alert">{text}</span>' if error and text else text
 
     def enable(self, running):
         """Enable the buttons that make sense while a painting is running, or while none is."""
         self.buttons["start"].disabled = running
         self.buttons["pause"].disabled = self.buttons["stop"].disabled = not running
         self.buttons["pause"].description = "Pause"
-
-
-def _button(text, icon, action):
-    button = widgets.Button(description=text, icon=icon, layout=widgets.Layout(width="6.5em"))
-    button.on_click(lambda _: action())
-    return button
 
 
 def _download(path):

@@ -9,54 +9,11 @@ import dataclasses
 import ipywidgets as widgets
 
 from ..errors import InputError
-from ..transfer.fields import expected
+from ..transfer.fields import GIVEN, expected
 from ..transfer.presets import make_settings
 from ..transfer.settings import FIELDS, LIVE, Settings
 from .drawing import labelled
-
-
-def round_numbers(least, most):
-    """Floats from ``10**least`` to ``10**most``, fourteen to a power of ten."""
-    digits = (1, 1.2, 1.5, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9)
-    return (*(float(f"{digit}e{power}") for power in range(least, most) for digit in digits), 10.0**most)
-
-
-def hundredths(first, end):
-    """Every fifth of the hundredths from ``first`` to before ``end``."""
-    return tuple(i / 100 for i in range(first, end, 5))
-
-
-#: The main controls in their order, with their labels; all other settings are under "More settings".
-MAIN = {
-    "content_weight": "content α",
-    "style_weight": "style β",
-    "tv_weight": "smooth γ",
-    "optimizer": "optimizer",
-    "learning_rate": "learning rate",
-    "size": "size",
-    "iterations": "iterations",
-    "style_scale": "style scale",
-    "style_loss": "style loss",
-    "color": "color",
-    "color_strength": "keep colour",
-    "backbone": "backbone",
-    "init": "init",
-}
-#: The values that sliders offer.
-OFFERED = {
-    "content_weight": (0, *round_numbers(-2, 4)),
-    "style_weight": (0, *round_numbers(-2, 4)),
-    "tv_weight": (0, *round_numbers(-2, 4)),
-    "learning_rate": (None, *round_numbers(-5, 1)),
-    "size": (None, *range(64, 1024, 64), *range(1024, 4097, 128)),
-    "iterations": range(1, 1001),
-    "style_scale": hundredths(25, 305),
-    "color_strength": hundredths(0, 105),
-}
-OFFERED_FOR_LAYERS = hundredths(0, 205)
-
-# The readouts of these sliders look editable, but a number typed there would be shown without being used.
-CSS = "<style>.nstlib-slider .widget-readout { pointer-events: none }</style>"
+from .groups import OFFERED, OFFERED_FOR_LAYERS, label, sentence
 
 
 def make_controls(given):
@@ -66,34 +23,13 @@ def make_controls(given):
     ``init``, has no widget; the style layers have one each.
     """
     controls = {}
-    for name in (*MAIN, *(name for name in FIELDS if name not in MAIN and name != "style_layers")):
+    for name in FIELDS:
         value = getattr(given, name)
-        if FIELDS[name].metadata["write"](value) is not None:
+        if name != "style_layers" and FIELDS[name].metadata["write"](value) is not None:
             controls[name] = _control(name, value)
-    # A learning rate suits only the optimizer that it was chosen for.
-    word = FIELDS["learning_rate"].metadata["none"]
-    controls["optimizer"].observe(lambda _: setattr(controls["learning_rate"], "value", word), "value")
     for layer, weight in given.style_layers.items():
-        controls[layer] = _slider(weight, OFFERED_FOR_LAYERS, labelled(layer))
+        controls[layer] = _slider(weight, OFFERED_FOR_LAYERS, _about("style_layers", layer))
     return controls
-
-
-def arrange(controls, layers):
-    """A column of the widgets: live settings, weights of the style ``layers``, other main settings, all the rest."""
-    live = [controls[name] for name in MAIN if name in controls and name in LIVE]
-    others = [controls[name] for name in MAIN if name in controls and name not in LIVE]
-    more = [control for name, control in controls.items() if name not in MAIN and name not in layers]
-    return widgets.VBox(
-        [
-            widgets.HTML(f"{CSS}<b>At once, also while it paints</b>"),
-            *live,
-            _closed("Weight of each style layer", [controls[layer] for layer in layers]),
-            widgets.HTML("<b>From the next start</b>"),
-            *others,
-            _closed("More settings", more),
-        ],
-        layout=widgets.Layout(width="auto", max_width="100%"),
-    )
 
 
 def read_controls(controls, given):
@@ -105,6 +41,31 @@ def read_controls(controls, given):
     values = {name: _read(name, control.value) for name, control in controls.items() if name in FIELDS}
     layers = {layer: controls[layer].value for layer in given.style_layers}
     return make_settings(**{**as_keywords(given), **values, "style_layers": layers})
+
+
+def set_controls(controls, values):
+    """Move the widgets to ``values``, settings by name; what has no widget is passed over.
+
+    Raises:
+        InputError: a value that makes no sense.
+    """
+    checked = {name: FIELDS[name].metadata["check"](name, value) for name, value in values.items() if name in FIELDS}
+    layers = checked.pop("style_layers", {})
+    # The optimizer first: it moves the learning rate.
+    for name in sorted(checked, key=lambda name: name != "optimizer"):
+        if name in controls:
+            _move(controls[name], name, checked[name])
+    for layer in layers:
+        if layer in controls:
+            _move(controls[layer], "style_layers", layers[layer])
+
+
+def of_the_picture(saved):
+    """Of the settings that a picture was saved with, those to paint it again here: not what was given in code, nor
+    what says on which machine and from which file it was painted."""
+    machine = [name for name, field in FIELDS.items() if field.metadata["group"] == "machine"]
+    left_out = {*machine, "weights", "network"}
+    return {name: value for name, value in saved.items() if name in FIELDS and name not in left_out and value != GIVEN}
 
 
 def live_settings(settings, start):
@@ -132,38 +93,55 @@ def as_code(settings):
     ]
 
 
+def _about(name, layer=None):
+    return labelled(label(name, layer), sentence(name, layer))
+
+
 def _control(name, value):
-    metadata, label = FIELDS[name].metadata, labelled(MAIN.get(name, name.replace("_", " ")))
+    metadata, about = FIELDS[name].metadata, _about(name)
     if name in OFFERED:
-        return _slider(value, OFFERED[name], label, metadata["none"])
+        return _slider(value, OFFERED[name], about, metadata["none"])
     if metadata["choices"]:
         options = [*metadata["choices"], *([] if value in metadata["choices"] else [value])]
         return widgets.Dropdown(
-            options=[(metadata["write"](option), option) for option in options], value=value, **label
+            options=[(metadata["write"](option), option) for option in options], value=value, **about
         )
     if isinstance(value, bool):
-        return widgets.Checkbox(value, **label)
+        return widgets.Checkbox(value, **about)
     text = metadata["write"](value)
-    return widgets.Text(text, placeholder=expected(metadata), continuous_update=False, **label)
+    return widgets.Text(text, placeholder=expected(metadata), continuous_update=False, **about)
 
 
-def _slider(value, offered, label, none=None):
+def _slider(value, offered, about, none=None):
     """A slider over the values ``offered`` and the one given. It cannot have None itself, so that is ``none`` there."""
     if isinstance(offered, range):
-        return widgets.IntSlider(value, min=offered[0], max=max(offered[-1], value), **label)
+        return widgets.IntSlider(value, min=offered[0], max=max(offered[-1], value), **about)
     numbers = sorted({number for number in (*offered, value) if number is not None})
     options = [(f"{number:g}" if isinstance(number, float) else str(number), number) for number in numbers]
     if None in offered:
         options.insert(0, (none, none))
-    slider = widgets.SelectionSlider(options=options, value=none if value is None else value, **label)
+    slider = widgets.SelectionSlider(options=options, value=none if value is None else value, **about)
     slider.add_class("nstlib-slider")
     return slider
 
 
-def _closed(title, children):
-    accordion = widgets.Accordion([widgets.VBox(children)], selected_index=None)
-    accordion.set_title(0, title)
-    return accordion
+def _move(control, name, value):
+    """Set a widget to a setting's value, which it may not have offered so far."""
+    metadata = FIELDS[name].metadata
+    if isinstance(control, widgets.IntSlider):
+        control.max = max(control.max, value)
+    elif isinstance(control, widgets.SelectionSlider):
+        value = metadata["none"] if value is None else value
+        if value not in [offered for _, offered in control.options]:
+            words = [option for option in control.options if isinstance(option[1], str)]
+            numbers = [option for option in control.options if option not in words]
+            control.options = [*words, *sorted([*numbers, (f"{value:g}", value)], key=lambda option: option[1])]
+    elif isinstance(control, widgets.Dropdown):
+        if value not in [offered for _, offered in control.options]:
+            control.options = [*control.options, (metadata["write"](value), value)]
+    elif isinstance(control, widgets.Text):
+        value = metadata["write"](value)
+    control.value = value
 
 
 def _read(name, value):

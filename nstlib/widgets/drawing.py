@@ -1,69 +1,69 @@
-"""How the panel looks: labels, errors, the preview, the loss curves, and the view that shows a run's progress."""
+"""How the panel looks: its style sheet, labels with tooltips, previews of pictures, errors in words."""
 
-import functools
 import html
 import io
-import time
 
 import ipywidgets as widgets
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from PIL import Image
 
 from ..errors import Diverged, InputError
 from ..transfer.memory import is_out_of_memory
 
 PREVIEW = 768  # pixels of the longer side, at most, that are sent to the browser
+THUMBNAIL = 144  # likewise of a thumbnail, shown at half the size so that it is sharp on fine screens too
+
+# Colours are those of the notebook's theme, light or dark. Readouts of SelectionSliders look editable, but a number
+# typed there would be shown without being used.
+CSS = """<style>
+.nstlib-slider .widget-readout { pointer-events: none }
+.nstlib-heading { font-weight: 600; margin: 0 }
+.nstlib-quiet { opacity: .72 }
+.nstlib-error { color: var(--jp-error-color1, #d32f2f) }
+.nstlib-panel .widget-html-content, .nstlib-panel .jupyter-widgets.widget-html { line-height: 1.45 }
+.nstlib-panel .jupyter-button:focus-visible { outline: 2px solid var(--jp-brand-color1, #1976d2); outline-offset: 1px }
+.nstlib-thumbnail.jupyter-button { width: 62px; height: 66px; margin: 2px; padding: 45px 1px 0; line-height: 20px;
+  flex: 0 0 auto; border-radius: 6px; font-size: 10px; letter-spacing: -.3px; color: white;
+  text-shadow: 0 0 3px black, 0 1px 2px black;
+  background-size: cover; background-position: center; box-shadow: inset 0 -26px 18px -14px rgba(0, 0, 0, .75) }
+.nstlib-thumbnail.jupyter-button:hover { filter: brightness(1.12) }
+.nstlib-chosen.jupyter-button { outline: 3px solid var(--jp-brand-color1, #1976d2); outline-offset: 1px }
+.nstlib-picture img, img.nstlib-picture { border-radius: 4px }
+.nstlib-panel .jupyter-widget-Collapse-header, .nstlib-panel .p-Collapse-header { padding: 5px 8px }
+.nstlib-panel .jupyter-widget-Collapse-contents, .nstlib-panel .p-Collapse-contents { padding: 6px 4px }
+</style>"""
+
+#: The keyword that gives a control its tooltip, which ipywidgets 8 renamed.
+TOOLTIP = "tooltip" if hasattr(widgets.DOMWidget, "tooltip") else "description_tooltip"
 
 
-class View(widgets.VBox):
-    """The progress of a painting: bar, status, picture and loss curves.
-
-    Attributes:
-        picture: the :class:`ipywidgets.Image` with the preview, a JPEG.
-        progress: the :class:`ipywidgets.FloatProgress`, from 0 to 1.
-        status: the :class:`ipywidgets.HTML` with the status line.
-    """
-
-    def __init__(self):
-        full_width = {"width": "100%", "height": "auto"}
-        self.progress = widgets.FloatProgress(0, min=0, max=1, layout=widgets.Layout(width="100%"))
-        self.status = widgets.HTML("ready")
-        self.picture = widgets.Image(format="jpeg", value=EMPTY, layout=widgets.Layout(**full_width))
-        self.picture.add_class("nstlib-picture")
-        self._curves = widgets.Image(format="png", layout=widgets.Layout(**full_width))
-        self.clear()
-        super().__init__([self.progress, self.status, self.picture, self._curves])
-
-    def clear(self):
-        """Discard the losses of the previous painting; its picture stays until there is a new one."""
-        self._history, self._next_plot = [], 0.0
-        self.progress.value = 0
-        self._curves.value = _empty_plot()
-
-    def show(self, snapshot):
-        """Draw a :class:`~nstlib.widgets.worker.Snapshot`."""
-        if not self._history or self._history[-1][0] != snapshot.iteration:
-            self._history.append((snapshot.iteration, snapshot.losses))
-        self.progress.value = snapshot.share
-        self.status.value = describe(snapshot)
-        self.picture.value = jpeg(snapshot.picture)
-        now = time.monotonic()
-        if snapshot.state != "painting" or now > self._next_plot:
-            self._curves.value = plot_losses(self._history)
-            # Plotting is slow; it gets at most a tenth of the time.
-            self._next_plot = time.monotonic() + max(1, 9 * (time.monotonic() - now))
+def labelled(text, tooltip=""):
+    """Keywords that give a control its label, its tooltip and the width common to all controls."""
+    style, layout = {"description_width": "9em"}, widgets.Layout(width="23.5em", max_width="100%")
+    return {"description": text, TOOLTIP: tooltip or text, "style": style, "layout": layout}
 
 
-def describe(snapshot):
-    """One line of text about a :class:`~nstlib.widgets.worker.Snapshot`."""
-    height, width = snapshot.image.shape[2:]
-    facts = f"{width} × {height} · loss {snapshot.losses['total']:.4g}"
-    if snapshot.state in ("painting", "paused"):
-        left = snapshot.seconds * (1 - snapshot.share) / snapshot.share
-        text = f"iteration {snapshot.iteration} of {snapshot.iterations} · {facts} · {left:.0f} s left"
-        return text if snapshot.state == "painting" else f"paused · {text}"
-    return f"{snapshot.state} after {snapshot.iteration} iterations, {snapshot.seconds:.0f} s · {facts}"
+def button(text, icon, action, tooltip="", width="auto"):
+    """A button that calls ``action`` without arguments."""
+    made = widgets.Button(description=text, icon=icon, tooltip=tooltip or text, layout=widgets.Layout(width=width))
+    made.on_click(lambda _: action())
+    return made
+
+
+def row(*children, reverse=False):
+    """Widgets beside each other, in further rows where the window is narrow, the last row first if ``reverse``."""
+    flow, top = ("row wrap-reverse", "flex-end") if reverse else ("row wrap", "flex-start")
+    return widgets.HBox(children, layout=widgets.Layout(flex_flow=flow, align_items=top))
+
+
+def wide(*children):
+    """A column that takes the room beside it."""
+    layout = widgets.Layout(flex="1 1 24em", max_width="54em", min_width="17em", padding="0 0 0 12px")
+    return widgets.VBox(children, layout=layout)
+
+
+def heading(text):
+    """A heading within the panel."""
+    return widgets.HTML(f'<p class="nstlib-heading">{html.escape(text)}</p>')
 
 
 def explain(error):
@@ -78,20 +78,20 @@ def explain(error):
 def code_box(code):
     """HTML that shows lines of code, to be selected with one click."""
     box = "user-select:all;white-space:pre-wrap;word-break:break-word;line-height:1.4;margin:0;padding:.5em"
-    box += ";background:rgba(128,128,128,.12)"
+    box += ";background:rgba(128,128,128,.12);border-radius:4px"
     return f'<b>The same in code</b> (one click selects it)<pre style="{box}">{html.escape(code)}</pre>'
 
 
-def labelled(text):
-    """Keywords that give a control its label and the width common to all controls."""
-    return {"description": text, "style": {"description_width": "7.5em"}, "layout": widgets.Layout(width="22.5em")}
+def on_white(picture):
+    """A PIL picture as RGB, transparency shown as white."""
+    if picture.mode == "RGBA":
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return picture.convert("RGB")
 
 
 def jpeg(picture, longest=PREVIEW):
     """JPEG bytes of a PIL picture, shrunk to ``longest`` pixels, transparency shown as white."""
-    if picture.mode == "RGBA":
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    picture = picture.convert("RGB")
+    picture = on_white(picture).copy()
     picture.thumbnail((longest, longest))
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=88)
@@ -101,26 +101,8 @@ def jpeg(picture, longest=PREVIEW):
 EMPTY = jpeg(Image.new("RGB", (4, 3), (235, 235, 235)))
 
 
-def plot_losses(history):
-    """PNG bytes of the loss curves, one for each name in the losses.
-
-    Args:
-        history: list of ``(iteration, losses)``, with the losses of :class:`~nstlib.transfer.Step`.
-    """
-    # Not pyplot: its global state is not safe in threads.
-    figure = Figure(figsize=(6.4, 2.4), dpi=100, layout="constrained")
-    axes = figure.subplots()
-    if history:
-        iterations, losses = zip(*history, strict=True)
-        for name in losses[0]:
-            width = 2 if name == "total" else 1.2
-            axes.plot(iterations, [loss[name] for loss in losses], label=name, linewidth=width)
-        figure.legend(loc="outside upper center", fontsize="small", ncols=6, frameon=False)
-    axes.set(xlabel="iteration", ylabel="loss", yscale="log" if history else "linear")
-    axes.grid(alpha=0.3)
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer)
-    return buffer.getvalue()
-
-
-_empty_plot = functools.cache(lambda: plot_losses([]))  # drawing it takes a tenth of a second
+def close_children(box):
+    """Close all widgets below: ipywidgets keeps those that are open, with everything their callbacks refer to."""
+    for child in getattr(box, "children", ()):
+        close_children(child)
+        child.close()

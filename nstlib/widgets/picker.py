@@ -1,6 +1,9 @@
-"""Choosing a picture: a sample, a path or URL, or an upload."""
+"""Choosing a picture: a sample, one used before, a path or address, an upload, Google Drive."""
 
+import hashlib
 import html
+import importlib
+import importlib.util
 import os
 
 import ipywidgets as widgets
@@ -8,14 +11,18 @@ import torch
 
 from ..errors import InputError
 from ..images import load_image_and_alpha, to_pil
-from .drawing import EMPTY, explain, jpeg, labelled
+from .drawing import EMPTY, button, explain, jpeg, row
+from .shelf import last_used, remember, remember_folder, sample_thumbnails, thumbnail
+from .thumbnails import Thumbnails
+
+DRIVE = "/content/drive"  # where Colab mounts it
 
 
 class Picker(widgets.VBox):
-    """Chooses a picture and shows a thumbnail of it.
+    """Chooses a picture and shows it.
 
-    The fields are only for input; what was chosen is named beside the title. A path is read each time it is entered.
-    If a picture cannot be read, its error replaces the picture chosen before.
+    What was chosen is named beside the title. A path is read each time it is entered; of a folder, the pictures are
+    offered. If a picture cannot be read, its error replaces the picture chosen before.
 
     Args:
         title: ``"Content"`` or ``"Style"``.
@@ -27,25 +34,29 @@ class Picker(widgets.VBox):
         source: what was chosen.
         error: why it cannot be used, as text; None if it can.
         code: the Python expression for it.
-        sample, path, upload: the widgets.
+        thumbnails, path, upload: the widgets.
     """
 
     def __init__(self, title, samples, first, changed):
         self._title, self._samples = title, samples
         self._changed = lambda: None
-        options = [("choose a sample ...", ""), *((name, name) for name in samples)]
-        self.sample = widgets.Dropdown(options=options, **labelled("sample"))
-        self.path = widgets.Text(placeholder="URL or path, then Enter", continuous_update=False, **labelled("file"))
-        small = widgets.Layout(width="auto", height="8.5em", margin="2px")
-        self._small = widgets.Image(format="jpeg", value=EMPTY, layout=small)
+        self._small = widgets.Image(format="jpeg", value=EMPTY, layout=widgets.Layout(height="8em", margin="2px 8px"))
+        self._small.layout.max_width = "10em"
+        self._small.layout.object_fit = "contain"
         self._taken = widgets.HTML()
-        self._upload_place = widgets.VBox()
-        fields = widgets.VBox([self._taken, self.sample, self.path, self._upload_place])
-        super().__init__(
-            [widgets.HBox([fields, self._small], layout=widgets.Layout(flex_flow="row wrap"))],
-            layout=widgets.Layout(margin="0 1em 0.5em 0"),
+        self.thumbnails = Thumbnails(self._pressed)
+        self.path = widgets.Text(
+            placeholder="path, folder or address, then Enter",
+            continuous_update=False,
+            layout=widgets.Layout(width="17em"),
         )
-        self.sample.observe(self._sample_chosen, "value")
+        self._upload_place = widgets.VBox()
+        fields = [self.path, self._upload_place]
+        if importlib.util.find_spec("google") and importlib.util.find_spec("google.colab"):
+            fields.append(button("Drive", "folder-open", self._mount, "offer the pictures of your Google Drive"))
+        side = widgets.VBox([self.thumbnails, row(*fields)], layout=widgets.Layout(flex="1 1 17em"))
+        body = widgets.HBox([self._small, side], layout=widgets.Layout(align_items="flex-start"))
+        super().__init__([self._taken, body], layout=widgets.Layout(flex="1 1 30em", min_width="18em"))
         self.path.observe(self._path_entered, "value")
         self._renew_upload()
         self.choose(first)
@@ -69,52 +80,88 @@ class Picker(widgets.VBox):
             source: name of a sample on offer, or whatever :func:`~nstlib.images.load_image` takes.
             name: file name to show, if ``source`` is the content of a file.
         """
+        self.source, self.error, self._picture, key = source, None, None, None
         sample = source.removeprefix("sample:") if isinstance(source, str) else ""
-        sample = sample if sample in self._samples else ""
-        self.source, self.error, self._picture = source, None, None
-        if sample:
-            source = f"sample:{sample}"
-            self.code, self._name = repr(source), sample
+        if sample in self._samples:
+            source = key = f"sample:{sample}"
+            self.code, shown = repr(source), sample.replace("_", " ")
         elif name or isinstance(source, (str, os.PathLike)):
-            self.code, self._name = repr(name or str(source)), os.path.basename(name or str(source))
+            self.code, shown = repr(name or str(source)), os.path.basename(name or str(source))
+            key = f"{name} {hashlib.sha256(source).hexdigest()}" if name else str(source)
         else:
-            self.code, self._name = self._title.lower(), "given in code"
+            self.code, shown = self._title.lower(), "given in code"
         try:
             image, alpha = load_image_and_alpha(source)
             self._picture = (image if alpha is None else torch.cat([image, alpha], 1))[0].permute(1, 2, 0).numpy()
-            self._small.value = jpeg(to_pil(image, alpha), 256)
+            self._small.value = jpeg(to_pil(image, alpha), 320)
+            if key and not key.startswith("sample:"):
+                remember(self._title, key, source if name else str(source), name or shown, thumbnail(image, alpha))
         except Exception as error:  # an exception in a widget's callback would be lost
-            self.error = f"{self._title}: {f'{name}: ' if name else ''}{explain(error)}"
+            self.error, key = f"{self._title}: {f'{name}: ' if name else ''}{explain(error)}", None
             self._small.value = EMPTY
-        # The fields are cleared, so that the same choice can be made again.
-        self.path.value = ""
-        self._sampled = "" if self.error else sample
-        self.sample.value = self._sampled
-        colour = "#c62828" if self.error else "inherit"
-        self._taken.value = f'<b>{self._title}</b> <span style="color:{colour}">{html.escape(self._name)}</span>'
+        self.path.value = ""  # so that the same path can be entered again
+        class_ = "nstlib-error" if self.error else "nstlib-quiet"
+        self._taken.value = f'<b>{self._title}</b> <span class="{class_}">{html.escape(shown)}</span>'
+        self._offer()
+        self.thumbnails.mark(key)
         self._changed()
 
-    def _sample_chosen(self, change):
-        if change["new"] not in ("", self._sampled):  # it also changes to show a sample that was chosen in code
-            self.choose(change["new"])
+    def _offer(self):
+        last = {
+            key: (small, name, name if isinstance(source, bytes) else source)
+            for key, (source, name, small) in last_used(self._title).items()
+        }
+        self.thumbnails.show({**sample_thumbnails(self._samples), **last})
+
+    def _pressed(self, key):
+        source, name, _ = last_used(self._title).get(key, (key, None, None))
+        self.choose(source, name if isinstance(source, bytes) else None)
 
     def _path_entered(self, change):
-        if change["new"].strip():
-            self.choose(change["new"].strip())
+        text = change["new"].strip()
+        if os.path.isdir(os.path.expanduser(text)) and text:
+            self.open_folder(text)
+        elif text:
+            self.choose(text)
+
+    def open_folder(self, folder):
+        """Offer the pictures of a folder."""
+        self.path.value = ""
+        try:
+            count = remember_folder(self._title, folder)
+        except Exception as error:
+            self._say(explain(error), "nstlib-error")
+            return
+        self._offer()
+        self._say(f"{count} picture{'s' * (count != 1)} in {folder}: choose one", "nstlib-quiet")
+
+    def _say(self, text, class_):
+        self._taken.value = f'<b>{self._title}</b> <span class="{class_}">{html.escape(text)}</span>'
+
+    def _mount(self):
+        importlib.import_module("google.colab.drive").mount(DRIVE)
+        self._say(f"write {DRIVE}/MyDrive and the name of a picture or folder below", "nstlib-quiet")
+        self.path.value = ""
+        self.path.placeholder = f"{DRIVE}/MyDrive/…"
 
     def _uploaded(self, change):
         if not change["new"]:
             return
         # ipywidgets 7 has {name: {"content": bytes}}, 8 a tuple of {"name", "content": memoryview}.
         files = change["new"]
-        (name, file), *_ = files.items() if isinstance(files, dict) else [(item["name"], item) for item in files]
-        self.choose(bytes(file["content"]), name)
+        files = list(files.items()) if isinstance(files, dict) else [(item["name"], item) for item in files]
+        problems = []
+        for name, file in reversed(files):  # all are offered, the first is chosen
+            self.choose(bytes(file["content"]), name)
+            problems += [self.error] if self.error else []
+        if problems and not self.error:
+            self._say(problems[-1], "nstlib-error")
         self._renew_upload()
 
     def _renew_upload(self):
         """Replace the button: a used one would store the uploaded bytes in the notebook."""
         used = self._upload_place.children
-        self.upload = widgets.FileUpload(accept="image/*", multiple=False, description="Upload")
+        self.upload = widgets.FileUpload(accept="image/*", multiple=True, description="Upload")
         self.upload.observe(self._uploaded, "value")
         self._upload_place.children = (self.upload,)
         for widget in used:

@@ -3,6 +3,7 @@
 import contextlib
 import threading
 import time
+import weakref
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from .drawing import explain
 INTERVAL = 0.12  # seconds between two published pictures, at least
 # Only one transfer runs at a time: two would compete for the machine's memory.
 _TURN = threading.Lock()
+_LATEST = [lambda: None]  # a weak reference to what paints: it must not keep a closed panel alive
 
 
 @dataclass(frozen=True)
@@ -183,3 +185,11 @@ class _Clock:
         began = time.monotonic()
         wait()
         self._began += time.monotonic() - began
+
+
+def release_other(owner):
+    """Become the one that paints in this process: whatever did before is released, by its method of that name."""
+    before = _LATEST[0]()
+    if before is not None and before is not owner:
+        before.release()
+    _LATEST[0] = weakref.ref(owner)

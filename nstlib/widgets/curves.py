@@ -1,0 +1,75 @@
+"""The curves of the losses, with the moments at which something was moved."""
+
+import functools
+import io
+import math
+import time
+
+import ipywidgets as widgets
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+INK = "#808080"  # legible on a light and on a dark page, both of which show through
+
+
+class Curves(widgets.Image):
+    """The losses of a painting so far, drawn anew now and then."""
+
+    def __init__(self):
+        super().__init__(format="png", layout=widgets.Layout(width="100%", height="auto"))
+        self.clear()
+
+    def clear(self):
+        """Discard the losses of the previous painting."""
+        self._history, self._marks, self._live, self._next = [], [], None, 0.0
+        self.value = _empty()
+
+    def add(self, snapshot, live):
+        """Add the losses of a :class:`~nstlib.widgets.worker.Snapshot`; a change of the settings ``live`` is marked."""
+        now = {name: snapshot.settings[name] for name in live if name in snapshot.settings}
+        moved = [name for name, value in now.items() if self._live is not None and value != self._live.get(name)]
+        self._live = now
+        if moved:
+            self._marks.append((snapshot.iteration, ", ".join(moved)))
+        if not self._history or self._history[-1][0] != snapshot.iteration:
+            self._history.append((snapshot.iteration, snapshot.losses))
+        began = time.monotonic()
+        if snapshot.state != "painting" or began > self._next:
+            self.value = plot_losses(self._history, self._marks)
+            # Plotting is slow; it gets at most a tenth of the time.
+            self._next = time.monotonic() + max(1, 9 * (time.monotonic() - began))
+
+
+def plot_losses(history, marks=()):
+    """PNG bytes of the loss curves, one for each name in the losses, on a transparent ground.
+
+    Args:
+        history: list of ``(iteration, losses)``, with the losses of :class:`~nstlib.transfer.Step`.
+        marks: list of ``(iteration, text)``, each drawn as a line with its text.
+    """
+    # Not pyplot: its global state is not safe in threads.
+    figure = Figure(figsize=(6.4, 2.4), dpi=100, layout="constrained", facecolor="none")
+    axes = figure.subplots()
+    if history:
+        iterations, losses = zip(*history, strict=True)
+        for name in losses[0]:
+            # The content loss of the photograph itself is 0, which a logarithmic axis cannot show.
+            width = 2 if name == "total" else 1.2
+            axes.plot(iterations, [loss[name] or math.nan for loss in losses], label=name, linewidth=width)
+        figure.legend(loc="outside upper center", fontsize="small", ncols=6, frameon=False, labelcolor=INK)
+    for iteration, text in marks:
+        axes.axvline(iteration, color=INK, linestyle=":", linewidth=1)
+        place = axes.get_xaxis_transform()
+        axes.text(iteration, 0.97, f" {text}", transform=place, color=INK, fontsize=7, rotation=90, va="top")
+    axes.set(xlabel="iteration", ylabel="loss", yscale="log" if history else "linear", facecolor="none")
+    axes.grid(color=INK, alpha=0.3)
+    axes.tick_params(colors=INK, which="both")
+    axes.xaxis.label.set_color(INK)
+    axes.yaxis.label.set_color(INK)
+    axes.spines[:].set_color(INK)
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(buffer)
+    return buffer.getvalue()
+
+
+_empty = functools.cache(lambda: plot_losses([]))  # drawing it takes a tenth of a second

@@ -1,0 +1,64 @@
+"""The settings as people think of them: groups, labels, what sliders offer, a sentence about each."""
+
+from ..transfer.settings import FIELDS, LIVE
+
+
+def round_numbers(least, most):
+    """Floats from ``10**least`` to ``10**most``, fourteen to a power of ten."""
+    digits = (1, 1.2, 1.5, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9)
+    return (*(float(f"{digit}e{power}") for power in range(least, most) for digit in digits), 10.0**most)
+
+
+def hundredths(first, end):
+    """Every fifth of the hundredths from ``first`` to before ``end``."""
+    return tuple(i / 100 for i in range(first, end, 5))
+
+
+_GROUPS = {
+    "How much style": ("style_strength", "content_weight", "style_weight", "tv_weight"),
+    "Strokes": ("style_scale", "style_loss", "style_layers"),
+    "Colour": ("color", "color_strength"),
+    "Optimization": ("optimizer", "learning_rate", "iterations", "init"),
+    "Size and network": ("size", "backbone"),
+}
+_NAMED = [name for names in _GROUPS.values() for name in names]
+#: ``{title: names}``: every setting is in one group, those without a group of their own in the last.
+GROUPS = {title: [name for name in names if name in FIELDS] for title, names in _GROUPS.items()}
+GROUPS["Everything else"] = [name for name in FIELDS if name not in _NAMED]
+
+LABELS = {
+    "style_strength": "strength",
+    "content_weight": "content α",
+    "style_weight": "style β",
+    "tv_weight": "smooth γ",
+    "style_scale": "stroke size",
+    "color_strength": "keep colour",
+    "backbone": "network",
+    "init": "start from",
+}
+#: The values that sliders offer.
+OFFERED = {
+    "style_strength": hundredths(0, 105),
+    "content_weight": (0, *round_numbers(-2, 4)),
+    "style_weight": (0, *round_numbers(-2, 4)),
+    "tv_weight": (0, *round_numbers(-2, 4)),
+    "learning_rate": (None, *round_numbers(-5, 1)),
+    "size": (None, *range(64, 1024, 64), *range(1024, 4097, 128)),
+    "iterations": range(1, 1001),
+    "style_scale": hundredths(25, 305),
+    "color_strength": hundredths(0, 105),
+}
+OFFERED_FOR_LAYERS = hundredths(0, 205)
+AT_ONCE = "●"  # beside the name of a control that acts while it paints
+
+
+def label(name, layer=None):
+    """The name of a control, marked if it acts at once."""
+    text = layer or LABELS.get(name, name.replace("_", " "))
+    return f"{AT_ONCE} {text}" if name in LIVE else text
+
+
+def sentence(name, layer=None):
+    """What a control does, and when, for its tooltip."""
+    what = f"weight of {layer}, relative to the other style layers" if layer else FIELDS[name].metadata["help"]
+    return f"{what[0].upper()}{what[1:]}. {'Acts at once.' if name in LIVE else 'Acts from the next start.'}"

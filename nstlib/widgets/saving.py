@@ -1,0 +1,103 @@
+"""Saving the picture with its settings, and loading the settings of a saved one."""
+
+import tempfile
+from pathlib import Path
+
+import ipywidgets as widgets
+
+from ..errors import InputError
+from ..files import check_destination
+from ..images import read_settings, save_image
+from .drawing import TOOLTIP, button, explain, row
+
+SHEET = "snapshots.png"
+FORMATS = {"PNG": ".png", "JPEG": ".jpg", "16-bit TIFF": ".tif"}
+
+
+class Saving(widgets.VBox):
+    """File name, format and Save, the contact sheet, and a button for a saved picture.
+
+    Args:
+        view: the :class:`~nstlib.widgets.view.View`, whose picture is saved.
+        load: called with the settings of a saved picture, a dict.
+        say: what says what was saved or is wrong, as :meth:`~nstlib.widgets.bar.Bar.say`.
+
+    Attributes:
+        file: the text field with the name of the file; its suffix decides the format.
+        format: the drop-down list, which changes the suffix.
+        upload: the button for a saved picture.
+    """
+
+    def __init__(self, view, load, say):
+        self._view, self._load, self._say = view, load, say
+        tip = {TOOLTIP: "name of the file; its suffix decides the format"}
+        self.file = widgets.Text("stylized.png", layout=widgets.Layout(width="11em"), **tip)
+        tip = {TOOLTIP: "PNG loses nothing, JPEG is small, TIFF has 16 bits a channel; all hold the settings"}
+        self.format = widgets.Dropdown(options=FORMATS, layout=widgets.Layout(width="8em"), **tip)
+        self.format.observe(self._renamed, "value")
+        tooltip = "write the picture at full size, with its settings inside"
+        self.button = button("Save", "download", self.save, tooltip, "6.2em")
+        self.sheet = button("Contact sheet", "th", self.save_sheet, f"save all snapshots on one sheet, {SHEET}")
+        self._place = widgets.VBox()
+        self._renew_upload()
+        super().__init__([row(self.button, self.file, self.format, self.sheet, self._place)])
+
+    def save(self):
+        """Write the picture shown to the file named, and offer it for download."""
+        shown = self._view.shown
+        if shown is None:
+            self._say("there is no picture yet: press Start first")
+            return
+        settings, alpha = shown.settings, shown.transparency
+        self._write(self.file.value.strip(), lambda path: save_image(shown.image, path, alpha=alpha, settings=settings))
+
+    def save_sheet(self):
+        """Write all snapshots on one sheet."""
+        self._write(SHEET, lambda path: self._view.snapshots.sheet().save(path))
+
+    def _write(self, name, write):
+        try:
+            path = check_destination(name)
+            write(path)
+            self._say(f"saved as {name}", error=False, saved=path)
+        except Exception as error:  # an exception in a button's callback would be lost
+            self._say(explain(error))
+
+    def _renamed(self, change):
+        self.file.value = str(Path(self.file.value or "stylized").with_suffix(change["new"]))
+
+    def _uploaded(self, change):
+        if not change["new"]:
+            return
+        files = change["new"]  # as in Picker
+        (name, file), *_ = files.items() if isinstance(files, dict) else [(item["name"], item) for item in files]
+        try:
+            self._load(settings_in(name, bytes(file["content"])))
+        except Exception as error:  # an exception in a widget's callback would be lost
+            self._say(f"{name}: {explain(error)}")
+        self._renew_upload()
+
+    def _renew_upload(self):
+        used = self._place.children
+        about = {"description": "Settings from a picture", "icon": "sliders", "accept": "image/*"}
+        about[TOOLTIP] = "put the controls to the settings that a picture was saved with"
+        self.upload = widgets.FileUpload(multiple=False, layout=widgets.Layout(width="auto"), **about)
+        self.upload.observe(self._uploaded, "value")
+        self._place.children = (self.upload,)
+        for widget in used:
+            widget.close()
+
+
+def settings_in(name, content):
+    """The settings that a saved picture holds.
+
+    Raises:
+        InputError: no picture, or one without settings.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "picture").with_suffix(Path(name).suffix)
+        file.write_bytes(content)
+        settings = read_settings(file)
+    if settings is None:
+        raise InputError("this picture holds no settings: choose one that nstlib has saved")
+    return settings

@@ -1,0 +1,134 @@
+"""A strip of what was tried: look at it again, take its settings, paint on from it, compare."""
+
+from typing import NamedTuple
+
+import ipywidgets as widgets
+from PIL import Image
+
+from ..errors import InputError
+from ..sheet import contact_sheet
+from .drawing import button, heading, row
+from .shelf import thumbnail
+from .thumbnails import Thumbnails
+from .worker import Snapshot
+
+ROOM = 512 << 20  # bytes of pictures kept; the oldest give way
+COLUMNS = 4  # of the contact sheet
+PLAIN = str.maketrans({"×": "x", "α": "alpha", "β": "beta", "γ": "gamma"})  # the sheet's font lacks these
+
+
+class Kept(NamedTuple):
+    """A snapshot and the photograph it was painted from, a PIL picture."""
+
+    snapshot: Snapshot
+    photograph: Image.Image
+
+    def picture(self):
+        """The picture, PIL."""
+        return self.snapshot.picture
+
+
+class Snapshots(widgets.VBox):
+    """Thumbnails of the pictures kept, by number, and what can be done with the one chosen.
+
+    Args:
+        changed: called without arguments when another one is chosen, or none.
+        restore: called with a snapshot to take its settings.
+        branch: called with a snapshot to paint on from it.
+
+    Attributes:
+        kept: ``{number: Kept}``.
+        current: number of the one chosen, or None.
+        buttons: those that act on it.
+    """
+
+    def __init__(self, changed, restore, branch):
+        self.kept, self.current, self._count, self._changed = {}, None, 0, changed
+        self._strip, self._about = Thumbnails(self._pressed), widgets.HTML()
+
+        def act(action):
+            return lambda: action(self.chosen.snapshot)
+
+        self.buttons = {
+            "restore": button("Take its settings", "sliders", act(restore), "put the controls back to its settings"),
+            "branch": button("Paint on from it", "code-fork", act(branch), "begin a painting with this picture"),
+            "remove": button("Remove", "trash", self.remove, "forget this picture"),
+        }
+        super().__init__([heading("Snapshots"), self._strip, self._about, row(*self.buttons.values())])
+        self._draw()
+
+    @property
+    def chosen(self):
+        """The :class:`Kept` that is shown instead of the painting, or None."""
+        return self.kept.get(self.current)
+
+    def keep(self, snapshot, photograph):
+        """Add a snapshot, unless it is there already."""
+        if any(kept.snapshot is snapshot for kept in self.kept.values()):
+            return
+        self._count += 1
+        self.kept[self._count] = Kept(snapshot, photograph)
+        while len(self.kept) > 1 and sum(4 * kept.snapshot.image.numel() for kept in self.kept.values()) > ROOM:
+            del self.kept[next(iter(self.kept))]
+        self.choose(self.current if self.current in self.kept else None)
+
+    def choose(self, number):
+        """Show one of those kept, or with None the painting again."""
+        self.current = number
+        self._draw()
+        self._changed()
+
+    def remove(self):
+        """Forget the one chosen."""
+        if self.kept.pop(self.current, None) is not None:
+            self.choose(None)
+
+    def sheet(self):
+        """All of them on one sheet, a PIL image.
+
+        Raises:
+            InputError: there are none.
+        """
+        if not self.kept:
+            raise InputError("there are no snapshots yet: press Keep first")
+        cells = [(kept.snapshot.image, caption(number, kept.snapshot)) for number, kept in self.kept.items()]
+        # A sheet for each row, as a sheet's titles stand only over its first.
+        columns = min(COLUMNS, len(cells))
+        cells += [(Image.new("RGB", (4, 4), "white"), "")] * (-len(cells) % columns)
+        rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
+        sheets = [
+            contact_sheet([[picture for picture, _ in cells]], [text.translate(PLAIN) or " " for _, text in cells])
+            for cells in rows
+        ]
+        whole = Image.new("RGB", (sheets[0].width, sum(sheet.height for sheet in sheets)), "white")
+        for place, sheet in enumerate(sheets):
+            whole.paste(sheet, (0, sum(before.height for before in sheets[:place])))
+        return whole
+
+    def _pressed(self, number):
+        self.choose(None if number == self.current else number)
+
+    def _draw(self):
+        for one in self.buttons.values():
+            one.disabled = self.current is None
+        self._strip.show(
+            {
+                number: (thumbnail(shot.image, shot.transparency), f"{number}", caption(number, shot))
+                for number, (shot, _) in self.kept.items()
+            }
+        )
+        self._strip.mark(self.current)
+        text = "what you stop, finish or keep is collected here; press one to see it again"
+        if self.current is not None:
+            text = (
+                f"{caption(self.current, self.kept[self.current].snapshot)} · press it again to go back to the painting"
+            )
+        self._about.value = f'<span class="nstlib-quiet">{text}</span>'
+
+
+def caption(number, snapshot):
+    """One line about a snapshot: its number, losses and main settings."""
+    settings, losses = snapshot.settings, ", ".join(f"{name} {loss:.3g}" for name, loss in snapshot.losses.items())
+    weights = "α {content_weight:g}, β {style_weight:g}, γ {tv_weight:g}, {optimizer}".format(**settings)
+    height, width = snapshot.image.shape[2:]
+    return f"{number}: {width} × {height}, {snapshot.iteration} iterations, {weights}; {losses}"

@@ -1,0 +1,109 @@
+"""The controls in groups, each with a reset, and what was moved last to be undone."""
+
+import contextlib
+
+import ipywidgets as widgets
+
+from ..transfer.settings import FIELDS
+from .drawing import button, heading
+from .groups import AT_ONCE, GROUPS
+
+OPEN = ("How much style", "Strokes", "Colour")  # the others are closed at first
+REMEMBERED = 100  # moves that can be undone
+
+
+class Steering(widgets.VBox):
+    """A column of groups of controls.
+
+    Args:
+        controls: those of :func:`~nstlib.widgets.controls.make_controls`; they are reset to the values they have now.
+        layers: names of the style layers.
+
+    Attributes:
+        resets: the buttons that reset a group, by its title.
+        groups: ``{title: names of its controls}``.
+    """
+
+    def __init__(self, controls, layers):
+        self._controls, self._moves, self._together = controls, [], False
+        self._first = {name: control.value for name, control in controls.items()}
+        names = {"style_layers": list(layers)}
+        self.groups = {
+            title: [one for name in group for one in names.get(name, [name]) if one in controls]
+            for title, group in GROUPS.items()
+        }
+        self.resets, parts = {}, []
+        for title, names in self.groups.items():
+            tip = f"Put {title.lower()} back to where it was"
+            self.resets[title] = button("Reset", "undo", lambda names=names: self.reset(names), tip)
+            shown = [controls[name] for name in names if name not in layers]
+            if title == "Strokes":
+                shown.append(_closed("Weight of each style layer", [controls[layer] for layer in layers]))
+            parts.append(self._group(title, shown))
+        legend = f"{AT_ONCE} acts at once, also while it paints; the others from the next start"
+        super().__init__(
+            [widgets.HTML(f'<span class="nstlib-quiet">{legend}</span>'), *parts],
+            layout=widgets.Layout(width="24.5em", max_width="100%"),
+        )
+        for name, control in controls.items():
+            control.observe(lambda change, name=name: self._moved(name, change), "value")
+
+    def reset(self, names):
+        """Put controls back to the values that the panel began with."""
+        with self.together():
+            self._put({name: self._first[name] for name in names})
+
+    def undo(self):
+        """Put back what was moved last; a slider dragged in one go counts once. Returns whether there was anything."""
+        if not self._moves:
+            return False
+        count, move = len(self._moves) - 1, self._moves[-1]
+        # The optimizer moves the learning rate, so it is put back before that.
+        self._put(dict(sorted(move.items(), key=lambda item: item[0] != "optimizer")))
+        del self._moves[count:]
+        return True
+
+    @contextlib.contextmanager
+    def together(self):
+        """What is moved in this context is undone in one go."""
+        self._together = True
+        self._moves.append({})
+        try:
+            yield
+        finally:
+            self._together = False
+            if not self._moves[-1]:
+                self._moves.pop()
+
+    def _moved(self, name, change):
+        last = self._moves[-1] if self._moves else {}
+        if self._together:
+            last.setdefault(name, change["old"])
+        elif list(last) != [name]:  # of moves of the same control in a row, only where it began is kept
+            self._moves.append({name: change["old"]})
+            del self._moves[:-REMEMBERED]
+        if name == "optimizer":  # a learning rate suits only the optimizer that it was chosen for
+            self._follow("learning_rate", FIELDS["learning_rate"].metadata["none"])
+
+    def _follow(self, name, value):
+        """Move a control as part of the last move."""
+        before, self._together = self._together, True
+        self._put({name: value})
+        self._together = before
+
+    def _put(self, values):
+        for name, value in values.items():
+            if self._controls[name].value != value:
+                self._controls[name].value = value
+
+    def _group(self, title, shown):
+        if title not in OPEN:
+            return _closed(title, [*shown, self.resets[title]])
+        layout = widgets.Layout(justify_content="space-between", align_items="center")
+        return widgets.VBox([widgets.HBox([heading(title), self.resets[title]], layout=layout), *shown])
+
+
+def _closed(title, children):
+    accordion = widgets.Accordion([widgets.VBox(children)], selected_index=None)
+    accordion.set_title(0, title)
+    return accordion
