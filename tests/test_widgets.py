@@ -751,6 +751,33 @@ def test_undo_takes_moves_back_one_by_one(studio):
     assert "nothing was moved" in studio.message
 
 
+def test_strength_and_the_weights_it_stands_for_move_together(studio):
+    controls = studio.controls
+    names = ("style_strength", "content_weight", "style_weight")
+    values = lambda: tuple(controls[name].value for name in names)  # noqa: E731
+    assert next(iter(studio.steering.groups["How much style"])) == "style_strength"
+    first = values()
+    for strength in (0.6, 0.7, 0.8):  # one drag
+        controls["style_strength"].value = strength
+    assert values() == (0.8, 0.4, 32)
+    assert (studio.settings.content_weight, studio.settings.style_weight) == (0.4, 32)
+    assert "content_weight=0.4, style_weight=32.0" in studio.code
+    controls["style_weight"].value = 8.0
+    assert values() == (pytest.approx(0.5), 0.4, 8)
+    studio.undo()
+    assert values() == (0.8, 0.4, 32)
+    studio.undo()
+    assert values() == first
+    controls["style_strength"].value = 0
+    assert values() == (0, 2, 0)
+    studio.steering.resets["How much style"].click()
+    assert values() == first
+    offered = len(controls["style_weight"].options)
+    for strength in (0.31, 0.32, 0.33):
+        controls["style_strength"].value = strength
+    assert len(controls["style_weight"].options) <= offered + 1
+
+
 def test_each_group_is_reset_on_its_own(studio):
     grouped = [name for names in studio.steering.groups.values() for name in names]
     assert sorted(grouped) == sorted(studio.controls)
@@ -769,7 +796,7 @@ def test_each_group_is_reset_on_its_own(studio):
 def test_every_control_says_what_it_does_and_when(studio):
     for name, control in studio.controls.items():
         text = control.tooltip if hasattr(control, "tooltip") else control.description_tooltip
-        live = name in LIVE or name.startswith("relu")
+        live = name in (*LIVE, "style_strength") or name.startswith("relu")
         assert text.endswith("Acts at once." if live else "Acts from the next start.")
         assert control.description.startswith("●") == live
         assert len(text) > 30

@@ -11,7 +11,7 @@ import ipywidgets as widgets
 from ..errors import InputError
 from ..transfer.fields import GIVEN, expected
 from ..transfer.presets import make_settings
-from ..transfer.settings import FIELDS, LIVE, Settings
+from ..transfer.settings import FIELDS, LIVE, OPTIONS, Settings
 from .drawing import labelled
 from .groups import OFFERED, OFFERED_FOR_LAYERS, label, sentence
 
@@ -19,13 +19,14 @@ from .groups import OFFERED, OFFERED_FOR_LAYERS, label, sentence
 def make_controls(given):
     """The widgets of :class:`~nstlib.Settings`: a dict by the name of the setting or of the style layer.
 
+    ``style_strength`` has one too, beside those of the weights that it stands for; only these are read.
     The ``value`` of each is the setting's, or a text that stands for it. An object given in code, such as a picture as
     ``init``, has no widget; the style layers have one each.
     """
     controls = {}
-    for name in FIELDS:
+    for name in OPTIONS:
         value = getattr(given, name)
-        if name != "style_layers" and FIELDS[name].metadata["write"](value) is not None:
+        if name != "style_layers" and OPTIONS[name].metadata["write"](value) is not None:
             controls[name] = _control(name, value)
     for layer, weight in given.style_layers.items():
         controls[layer] = _slider(weight, OFFERED_FOR_LAYERS, _about("style_layers", layer))
@@ -54,10 +55,10 @@ def set_controls(controls, values):
     # The optimizer first: it moves the learning rate.
     for name in sorted(checked, key=lambda name: name != "optimizer"):
         if name in controls:
-            _move(controls[name], name, checked[name])
+            move(controls[name], name, checked[name])
     for layer in layers:
         if layer in controls:
-            _move(controls[layer], "style_layers", layers[layer])
+            move(controls[layer], "style_layers", layers[layer])
 
 
 def of_the_picture(saved):
@@ -98,7 +99,9 @@ def _about(name, layer=None):
 
 
 def _control(name, value):
-    metadata, about = FIELDS[name].metadata, _about(name)
+    metadata, about = OPTIONS[name].metadata, _about(name)
+    if name == "style_strength":
+        return widgets.FloatSlider(value, min=0, max=1, step=0.01, **about)
     if name in OFFERED:
         return _slider(value, OFFERED[name], about, metadata["none"])
     if metadata["choices"]:
@@ -116,31 +119,33 @@ def _slider(value, offered, about, none=None):
     """A slider over the values ``offered`` and the one given. It cannot have None itself, so that is ``none`` there."""
     if isinstance(offered, range):
         return widgets.IntSlider(value, min=offered[0], max=max(offered[-1], value), **about)
-    numbers = sorted({number for number in (*offered, value) if number is not None})
-    options = [(f"{number:g}" if isinstance(number, float) else str(number), number) for number in numbers]
-    if None in offered:
-        options.insert(0, (none, none))
+    options = _options(value, offered, none)
     slider = widgets.SelectionSlider(options=options, value=none if value is None else value, **about)
     slider.add_class("nstlib-slider")
     return slider
 
 
-def _move(control, name, value):
+def _options(value, offered, none):
+    numbers = sorted({number for number in (*offered, value) if number not in (None, none)})
+    options = [(f"{number:g}" if isinstance(number, float) else str(number), number) for number in numbers]
+    return [(none, none), *options] if None in offered else options
+
+
+def move(control, name, value):
     """Set a widget to a setting's value, which it may not have offered so far."""
-    metadata = FIELDS[name].metadata
+    metadata = OPTIONS[name].metadata
     if isinstance(control, widgets.IntSlider):
         control.max = max(control.max, value)
     elif isinstance(control, widgets.SelectionSlider):
         value = metadata["none"] if value is None else value
         if value not in [offered for _, offered in control.options]:
-            words = [option for option in control.options if isinstance(option[1], str)]
-            numbers = [option for option in control.options if option not in words]
-            control.options = [*words, *sorted([*numbers, (f"{value:g}", value)], key=lambda option: option[1])]
+            offered = OFFERED_FOR_LAYERS if name == "style_layers" else OFFERED[name]
+            control.options = _options(value, offered, metadata["none"])
     elif isinstance(control, widgets.Dropdown):
         if value not in [offered for _, offered in control.options]:
             control.options = [*control.options, (metadata["write"](value), value)]
     elif isinstance(control, widgets.Text):
-        value = metadata["write"](value)
+        value = value if isinstance(value, str) else metadata["write"](value)
     control.value = value
 
 

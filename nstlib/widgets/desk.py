@@ -29,10 +29,10 @@ class Desk:
     """
 
     def __init__(self, content, style, given, pictured, say, busy):
-        self._given, self._say, self._busy, self._moving = given, say, busy, False
+        self._given, self._say, self._busy = given, say, busy
         self.valid, self.box = given, widgets.HTML()
         self.controls = make_controls(given)
-        self.steering, self.speeds = Steering(self.controls, given.style_layers), Speeds(self.set)
+        self.steering, self.speeds = Steering(self.controls, given.style_layers, self.refresh), Speeds(self.set)
 
         def chosen():
             pictured()
@@ -40,8 +40,6 @@ class Desk:
 
         self.content = Picker("Content", samples.CONTENTS, content, chosen)
         self.style = Picker("Style", samples.STYLES, style, chosen)
-        for control in self.controls.values():
-            control.observe(lambda _: self.refresh(), "value")
 
     @property
     def settings(self):
@@ -59,8 +57,6 @@ class Desk:
 
     def refresh(self):
         """Check what the panel says now and show it as code, or what is wrong; a running painting keeps the last."""
-        if self._moving:
-            return
         try:
             self.valid = self.settings
         except InputError as error:
@@ -73,16 +69,11 @@ class Desk:
 
     def set(self, values):
         """Move several controls at once, as one move to be undone, to settings by name."""
-        self._moving = True
         try:
             with self.steering.together():
                 set_controls(self.controls, values)
         except InputError as error:
             self._say(error)
-            return
-        finally:
-            self._moving = False
-        self.refresh()
 
     def set_saved(self, saved):
         """Move the controls to the settings that a picture was saved with."""

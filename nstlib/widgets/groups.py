@@ -1,6 +1,6 @@
 """The settings as people think of them: groups, labels, what sliders offer, a sentence about each."""
 
-from ..transfer.settings import FIELDS, LIVE
+from ..transfer.settings import FIELDS, OPTIONS
 
 
 def round_numbers(least, most):
@@ -23,8 +23,7 @@ _GROUPS = {
 }
 _NAMED = [name for names in _GROUPS.values() for name in names]
 #: ``{title: names}``: every setting is in one group, those without a group of their own in the last.
-GROUPS = {title: [name for name in names if name in FIELDS] for title, names in _GROUPS.items()}
-GROUPS["Everything else"] = [name for name in FIELDS if name not in _NAMED]
+GROUPS = {**_GROUPS, "Everything else": tuple(name for name in FIELDS if name not in _NAMED)}
 
 LABELS = {
     "style_strength": "strength",
@@ -38,7 +37,6 @@ LABELS = {
 }
 #: The values that sliders offer.
 OFFERED = {
-    "style_strength": hundredths(0, 105),
     "content_weight": (0, *round_numbers(-2, 4)),
     "style_weight": (0, *round_numbers(-2, 4)),
     "tv_weight": (0, *round_numbers(-2, 4)),
@@ -55,10 +53,11 @@ AT_ONCE = "●"  # beside the name of a control that acts while it paints
 def label(name, layer=None):
     """The name of a control, marked if it acts at once."""
     text = layer or LABELS.get(name, name.replace("_", " "))
-    return f"{AT_ONCE} {text}" if name in LIVE else text
+    return f"{AT_ONCE} {text}" if OPTIONS[name].metadata["live"] else text
 
 
 def sentence(name, layer=None):
     """What a control does, and when, for its tooltip."""
-    what = f"weight of {layer}, relative to the other style layers" if layer else FIELDS[name].metadata["help"]
-    return f"{what[0].upper()}{what[1:]}. {'Acts at once.' if name in LIVE else 'Acts from the next start.'}"
+    metadata = OPTIONS[name].metadata
+    what = f"weight of {layer}, relative to the other style layers" if layer else metadata["help"]
+    return f"{what[0].upper()}{what[1:]}. {'Acts at once.' if metadata['live'] else 'Acts from the next start.'}"

@@ -4,7 +4,8 @@ import contextlib
 
 import ipywidgets as widgets
 
-from ..transfer.settings import FIELDS
+from ..transfer.settings import Settings
+from .controls import move
 from .drawing import button, heading
 from .groups import AT_ONCE, GROUPS
 
@@ -18,14 +19,17 @@ class Steering(widgets.VBox):
     Args:
         controls: those of :func:`~nstlib.widgets.controls.make_controls`; they are reset to the values they have now.
         layers: names of the style layers.
+        changed: called without arguments after each move, also one of several controls at once.
 
     Attributes:
         resets: the buttons that reset a group, by its title.
         groups: ``{title: names of its controls}``.
     """
 
-    def __init__(self, controls, layers):
-        self._controls, self._moves, self._together = controls, [], False
+    def __init__(self, controls, layers, changed):
+        self._controls, self._layers, self._changed = controls, layers, changed
+        self._moves, self._last = [], None  # what each move changed, and the control that made the last of them
+        self._together = self._following = False
         self._first = {name: control.value for name, control in controls.items()}
         names = {"style_layers": list(layers)}
         self.groups = {
@@ -57,16 +61,17 @@ class Steering(widgets.VBox):
         """Put back what was moved last; a slider dragged in one go counts once. Returns whether there was anything."""
         if not self._moves:
             return False
-        count, move = len(self._moves) - 1, self._moves[-1]
-        # The optimizer moves the learning rate, so it is put back before that.
-        self._put(dict(sorted(move.items(), key=lambda item: item[0] != "optimizer")))
-        del self._moves[count:]
+        before = self._moves[:-1]
+        with self.together():
+            # The optimizer moves the learning rate, so it is put back before that.
+            self._put(dict(sorted(self._moves[-2].items(), key=lambda item: item[0] != "optimizer")))
+        self._moves = before
         return True
 
     @contextlib.contextmanager
     def together(self):
         """What is moved in this context is undone in one go."""
-        self._together = True
+        self._together, self._last = True, None
         self._moves.append({})
         try:
             yield
@@ -74,27 +79,41 @@ class Steering(widgets.VBox):
             self._together = False
             if not self._moves[-1]:
                 self._moves.pop()
+            self._changed()
 
     def _moved(self, name, change):
-        last = self._moves[-1] if self._moves else {}
-        if self._together:
-            last.setdefault(name, change["old"])
-        elif list(last) != [name]:  # of moves of the same control in a row, only where it began is kept
+        if self._together or self._following:
+            self._moves[-1].setdefault(name, change["old"])
+        elif name != self._last:  # of moves of the same control in a row, only where it began is kept
+            self._last = name
             self._moves.append({name: change["old"]})
             del self._moves[:-REMEMBERED]
-        if name == "optimizer":  # a learning rate suits only the optimizer that it was chosen for
-            self._follow("learning_rate", FIELDS["learning_rate"].metadata["none"])
+        if not self._following:
+            self._following = True
+            self._put(self._followers(name), last=True)
+            self._following = False
+            if not self._together:
+                self._changed()
 
-    def _follow(self, name, value):
-        """Move a control as part of the last move."""
-        before, self._together = self._together, True
-        self._put({name: value})
-        self._together = before
+    def _followers(self, name):
+        """What moves with a control: the learning rate suits only the optimizer that it was chosen for, and the
+        strength is another way to write alpha and beta."""
+        if name == "optimizer":
+            return {"learning_rate": None}
+        if name not in ("style_strength", "content_weight", "style_weight"):
+            return {}
+        weights = Settings(**{weight: self._controls[weight].value for weight in ("content_weight", "style_weight")})
+        if name != "style_strength":
+            return {"style_strength": weights.style_strength}
+        weights.style_strength = self._controls[name].value
+        # Six digits are plenty, and they read well.
+        return {name: float(f"{getattr(weights, name):.6g}") for name in ("content_weight", "style_weight")}
 
-    def _put(self, values):
+    def _put(self, values, last=False):
         for name, value in values.items():
-            if self._controls[name].value != value:
-                self._controls[name].value = value
+            # What is put back follows by itself where it is only another way to write others.
+            if self._controls[name].value != value and (last or name != "style_strength"):
+                move(self._controls[name], "style_layers" if name in self._layers else name, value)
 
     def _group(self, title, shown):
         if title not in OPEN:
