@@ -51,7 +51,9 @@ def test_half_precision_ends_where_single_does(optimizer, beta, style_loss, kind
         for precision in ("float32", "float16")
     )
     assert np.isfinite(half).all()
-    assert half[-1] == pytest.approx(single[-1], rel=0.05 if optimizer == "Adam" else 0.1)
+    assert half[0] == pytest.approx(single[0], rel=5e-3)
+    # Pictures that begin one grey level apart end as far apart as this, in single precision alone.
+    assert half[-1] == pytest.approx(single[-1], rel=0.1)
 
 
 def test_gradients_that_overflow_are_taken_again_of_a_smaller_loss():
