@@ -22,4 +22,4 @@ __all__ = [
     "stylize",
     "stylize_tiles",
 ]
-__version__ = "0.2.0"
+__version__ = "0.3.0"

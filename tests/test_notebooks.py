@@ -7,6 +7,8 @@ import nbformat
 import pytest
 from conftest import ROOT
 
+import nstlib
+
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
@@ -15,8 +17,12 @@ def test_is_clean(path):
     notebook = nbformat.read(path, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(not cell.outputs and cell.execution_count is None for cell in code)
-    assert f"notebooks/{path.name}" in notebook.cells[0].source  # the Open-in-Colab badge
-    assert "find_spec" in code[0].source  # the install cell
+    badge, install = notebook.cells[0].source, code[0].source
+    tag = f"v{nstlib.__version__}"
+    assert f"nstlib/nstlib/blob/{tag}/notebooks/{path.name}" in badge  # Open in Colab
+    assert "find_spec" in install
+    assert f"github.com/nstlib/nstlib@{tag}" in install
+    assert not any("nstlib/nstlib" in cell.source for cell in notebook.cells if cell.source not in (badge, install))
     assert notebook.metadata["accelerator"] == "GPU"
     assert set(notebook.metadata) <= {"accelerator", "colab", "kernelspec", "language_info"}
     assert not any(line.startswith(("def ", "class ")) for cell in code for line in cell.source.splitlines())
@@ -24,7 +30,7 @@ def test_is_clean(path):
 
 #: Replacements that make a notebook a trial of seconds: text in its cells -> what the test runs instead.
 SHORT = {
-    "00_quickstart": {"SIZE = 512": "SIZE = 64", "ITERATIONS = 250": "ITERATIONS = 5", "size=384": "size=SIZE"},
+    "00_quickstart": {"SIZE = 512": "SIZE = 64", "ITERATIONS = 200": "ITERATIONS = 5"},
     "01_gatys_step_by_step": {"SIZE = 256": "SIZE = 64", "ITERATIONS = 150": "ITERATIONS = 4"},
     "02_hyperparameters": {"SIZE = 224": "SIZE = 64", "ITERATIONS = 150": "ITERATIONS = 4"},
     "03_color_preservation": {"SIZE = 320": "SIZE = 64", "ITERATIONS = 200": "ITERATIONS = 4"},
@@ -45,7 +51,10 @@ SHORT = {
 #: Further ones that run a notebook in half precision, the default of the machines it is made for. The second is cut
 #: after its first experiment, at the size from which the gradients of beta = 1000 leave the range of float16.
 HALF = {
-    "00_quickstart": {'backbone="compact"': 'backbone="compact", precision="float16"'},
+    "00_quickstart": {
+        "backbone=BACKBONE": 'backbone=BACKBONE, precision="float16"',
+        '"backbone": BACKBONE': '"backbone": BACKBONE, "precision": "float16"',
+    },
     "02_hyperparameters": {
         '"backbone": BACKBONE': '"backbone": BACKBONE, "precision": "float16"',
         "SIZE = 64": "SIZE = 96",
@@ -70,6 +79,14 @@ def execute(notebook, folder, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "agg")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
     nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}}).execute()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_sizes_are_set_in_one_cell(path):
+    cells = nbformat.read(path, as_version=4).cells
+    places = [[place for place, cell in enumerate(cells) if old in cell.source] for old in SHORT[path.stem]]
+    assert places == [places[0]] * len(places)
+    assert len(places[0]) == 1
 
 
 @pytest.mark.filterwarnings("ignore")  # of the kernel's own libraries
