@@ -7,6 +7,7 @@ import pytest
 from conftest import ROOT, make_picture
 from PIL import Image
 
+import nstlib
 from nstlib.arguments import make_parser
 
 README = (ROOT / "README.md").read_text()
@@ -34,7 +35,8 @@ def test_command_lines_parse():
 
 def test_table_of_notebooks_is_complete():
     assert set(re.findall(r"\(notebooks/(.*?)\)", README)) == NOTEBOOKS
-    assert set(re.findall(r"\(https://colab.*/notebooks/(.*?)\)", README)) == NOTEBOOKS
+    assert set(re.findall(rf"\]: https://colab.*/blob/v{nstlib.__version__}/notebooks/(.*)", README)) == NOTEBOOKS
+    assert len(README.splitlines()) <= 130
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -1,6 +1,5 @@
 """The curves of the losses, with the moments at which something was moved."""
 
-import functools
 import io
 import math
 import time
@@ -8,6 +7,8 @@ import time
 import ipywidgets as widgets
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from .drawing import EMPTY
 
 INK = "#808080"  # legible on a light and on a dark page, both of which show through
 
@@ -22,7 +23,7 @@ class Curves(widgets.Image):
     def clear(self):
         """Discard the losses of the previous painting."""
         self._history, self._marks, self._live, self._next = [], [], None, 0.0
-        self.value = _empty()
+        self.value, self.layout.display = EMPTY, "none"
 
     def add(self, snapshot, live):
         """Add the losses of a :class:`~nstlib.widgets.worker.Snapshot`; a change of the settings ``live`` is marked."""
@@ -35,7 +36,7 @@ class Curves(widgets.Image):
             self._history.append((snapshot.iteration, snapshot.losses))
         began = time.monotonic()
         if snapshot.state != "painting" or began > self._next:
-            self.value = plot_losses(self._history, self._marks)
+            self.value, self.layout.display = plot_losses(self._history, self._marks), None
             # Plotting is slow; it gets at most a tenth of the time.
             self._next = time.monotonic() + max(1, 9 * (time.monotonic() - began))
 
@@ -50,18 +51,17 @@ def plot_losses(history, marks=()):
     # Not pyplot: its global state is not safe in threads.
     figure = Figure(figsize=(6.4, 2.4), dpi=100, layout="constrained", facecolor="none")
     axes = figure.subplots()
-    if history:
-        iterations, losses = zip(*history, strict=True)
-        for name in losses[0]:
-            # The content loss of the photograph itself is 0, which a logarithmic axis cannot show.
-            width = 2 if name == "total" else 1.2
-            axes.plot(iterations, [loss[name] or math.nan for loss in losses], label=name, linewidth=width)
-        figure.legend(loc="outside upper center", fontsize="small", ncols=6, frameon=False, labelcolor=INK)
+    iterations, losses = zip(*history, strict=True)
+    for name in losses[0]:
+        # The content loss of the photograph itself is 0, which a logarithmic axis cannot show.
+        width = 2 if name == "total" else 1.2
+        axes.plot(iterations, [loss[name] or math.nan for loss in losses], label=name, linewidth=width)
+    figure.legend(loc="outside upper center", fontsize="small", ncols=6, frameon=False, labelcolor=INK)
     for iteration, text in marks:
         axes.axvline(iteration, color=INK, linestyle=":", linewidth=1)
         place = axes.get_xaxis_transform()
         axes.text(iteration, 0.97, f" {text}", transform=place, color=INK, fontsize=7, rotation=90, va="top")
-    axes.set(xlabel="iteration", ylabel="loss", yscale="log" if history else "linear", facecolor="none")
+    axes.set(xlabel="iteration", ylabel="loss", yscale="log", facecolor="none")
     axes.grid(color=INK, alpha=0.3)
     axes.tick_params(colors=INK, which="both")
     axes.xaxis.label.set_color(INK)
@@ -70,6 +70,3 @@ def plot_losses(history, marks=()):
     buffer = io.BytesIO()
     FigureCanvasAgg(figure).print_png(buffer)
     return buffer.getvalue()
-
-
-_empty = functools.cache(lambda: plot_losses([]))  # drawing it takes a tenth of a second

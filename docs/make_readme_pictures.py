@@ -1,0 +1,64 @@
+"""Makes the small pictures of the README's table, in some minutes: ``python docs/make_readme_pictures.py``."""
+
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from nstlib import Backbone, load_backbone, load_image, samples, stylize
+from nstlib.features import ARCHITECTURES
+from nstlib.images import resize_straight, to_pil
+from nstlib.networks.upscale import upscale
+
+FOLDER = Path(__file__).parent / "rows"
+SIDE = 150
+CAT = {"size": 288, "iterations": 150, "backbone": "compact", "progress": False}
+
+
+def save(name, pictures):
+    """Squares from the middle of some pictures, side by side."""
+    row = Image.new("RGB", ((SIDE + 4) * len(pictures) - 4, SIDE), "white")
+    for place, picture in enumerate(pictures):
+        side = min(picture.size)
+        left, top = (picture.width - side) // 2, (picture.height - side) // 2
+        square = picture.convert("RGB").crop((left, top, left + side, top + side))
+        row.paste(square.resize((SIDE, SIDE), Image.Resampling.LANCZOS), ((SIDE + 4) * place, 0))
+    row.save(FOLDER / f"{name}.jpg", quality=88)
+
+
+def features():
+    """Two layers of the network's features, one grey level a position."""
+    maps = load_backbone("compact")(load_image("sample:chelsea"), ("relu2_1", "relu4_1"))
+    for found in maps.values():
+        strength = found[0].abs().mean(0)
+        yield to_pil((strength / torch.quantile(strength, 0.99)).clamp(0, 1).expand(1, 3, *strength.shape))
+
+
+def enlarged():
+    """A part of a photograph, shrunk to a third and enlarged again by a plain filter and by the network."""
+    photograph = samples.content("astronaut").crop((150, 30, 300, 180))
+    small = to_pil(*resize_straight(load_image(photograph), None, (50, 50)))
+    return small.resize((150, 150), Image.Resampling.BICUBIC), upscale(small, 3), photograph
+
+
+def main():
+    FOLDER.mkdir(exist_ok=True)
+    photograph, painting = "sample:chelsea", "sample:starry_night"
+    painted = stylize(photograph, painting, **CAT)
+    save("00", [samples.content("chelsea"), samples.style("starry_night"), painted])
+    save("01", [samples.content("chelsea"), *features()])
+    save("02", [stylize(photograph, "sample:scream", style_strength=strength, **CAT) for strength in (0.05, 0.5, 0.95)])
+    colors = ("style", "symmetric", "luminance")
+    save("03", [stylize("sample:coffee", painting, color=color, **CAT) for color in colors])
+    large = stylize("sample:coffee", "sample:great_wave", **{**CAT, "size": 960, "iterations": 100})
+    middle = large.width // 2, large.height // 2
+    parts = [large.crop((x - reach, y - reach, x + reach, y + reach)) for reach in (300, 120, 50) for x, y in [middle]]
+    save("04", parts)
+    random = Backbone.random(ARCHITECTURES["compact"], deepest="relu5_1")
+    others = [stylize(photograph, painting, **{**CAT, "backbone": network}) for network in (random, "vgg19")]
+    save("05", [others[0], painted, others[1]])
+    save("06", enlarged())
+
+
+if __name__ == "__main__":
+    main()
