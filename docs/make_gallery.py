@@ -1,0 +1,57 @@
+"""Makes the pictures of the gallery and the strip of the README: ``python docs/make_gallery.py``."""
+
+from pathlib import Path
+
+from PIL import Image
+
+import nstlib
+
+FOLDER = Path(__file__).parent
+SETTINGS = {"size": 640, "backbone": "compact"}
+PICTURES = {
+    ("chelsea", "starry_night"): {},
+    ("astronaut", "scream"): {},
+    ("coffee", "great_wave"): {},
+    ("rocket", "starry_night"): {},
+    ("chelsea", "scream"): {},
+    ("coffee", "starry_night"): {},
+}
+HEIGHT = 200  # of the strip, in pixels
+
+HEAD = """\
+# Gallery
+
+Each picture with the line of code that made it; `python docs/make_gallery.py` makes them all. Photographs from
+scikit-image, paintings [in the public domain](../nstlib/samples/README.md).
+"""
+
+
+def main():
+    (FOLDER / "gallery").mkdir(exist_ok=True)
+    text, strip = [HEAD], []
+    for (photograph, painting), options in PICTURES.items():
+        given = {**SETTINGS, **options}
+        keywords = ", ".join(f"{name}={value!r}" for name, value in given.items()).replace("'", '"')
+        line = f'nstlib.stylize("sample:{photograph}", "sample:{painting}", {keywords})'
+        file = FOLDER / "gallery" / f"{photograph}--{painting}.jpg"
+        if not file.exists():
+            nstlib.stylize(f"sample:{photograph}", f"sample:{painting}", **given).save(file, quality=90)
+        text.append(f"```python\n{line}\n```\n\n![{photograph}, {painting}](gallery/{file.name})\n")
+        strip.append(square(file))
+    (FOLDER / "gallery.md").write_text("\n".join(text))
+    whole = Image.new("RGB", ((HEIGHT + 4) * len(strip) - 4, HEIGHT), "white")
+    for place, picture in enumerate(strip):
+        whole.paste(picture, ((HEIGHT + 4) * place, 0))
+    whole.save(FOLDER / "strip.jpg", quality=90)
+
+
+def square(file):
+    """The middle of a picture, at the height of the strip."""
+    with Image.open(file) as picture:
+        side = min(picture.size)
+        left, top = (picture.width - side) // 2, (picture.height - side) // 2
+        return picture.crop((left, top, left + side, top + side)).resize((HEIGHT, HEIGHT), Image.Resampling.LANCZOS)
+
+
+if __name__ == "__main__":
+    main()
