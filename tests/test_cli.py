@@ -113,7 +113,7 @@ def test_other_formats(folder, suffix):
         (["sample:dog", "style.png"], "unknown sample 'dog'; choose from astronaut"),
         (["content.png", "style.png", "--style-layers", "relu1_1=much"], "argument --style-layers"),
         (["content.png", "style.png", "--style-layers", "relu1_1="], "argument --style-layers"),
-        (["content.png", "style.png", "--style-blend", "1,"], "argument --style-blend"),
+        (["content.png", "style.png", "--style-blend", "1,2"], "the weight of a style is its own"),
         (["content.png", "style.png", "--checkpoint", "."], "it is a folder"),
         (
             ["content.png", "style.png", "--checkpoint", "s.pt", "--checkpoint-every", "nan"],
@@ -143,7 +143,7 @@ def test_other_formats(folder, suffix):
         ),
         *(
             (["content.png", "style.png", option, ""], f"argument {option}: expected")
-            for option in ("--weights", "--network", "--size", "--style-layers", "--style-blend")
+            for option in ("--weights", "--network", "--size", "--style-layers")
         ),
     ],
 )

@@ -11,7 +11,7 @@ from ..features import FULL, STYLE_LAYERS
 from ..images import fit_size, resize
 from ..losses import STYLE_LOSSES, content_loss, wasserstein_loss
 from ..moments import at_least_float32
-from ..terms.standard import feature_maps, style_moments
+from ..terms.measures import feature_maps, style_moments
 
 #: Divisor of the cosines in :func:`structural_distance`: a row then weighs its most similar locations most.
 TEMPERATURE = 0.1
