@@ -131,12 +131,18 @@ def test_overlapping_regions_share_what_they_overlap():
 
 def test_of_shows_a_part_of_the_painting():
     """Its moments are those of that part alone, but for what the network sees across the border."""
-    painting = np.concatenate([STYLE, OTHER[:60]], 1)
-    part = np.arange(111) < 61
-    options = {"style_layers": ["relu1_1"], "brush": 111 / 64, "iterations": 1}
-    found = paint(Style(painting, of=np.broadcast_to(part, (60, 111))), **options)[1][0]["style"]
-    alone, whole = (paint(Style(x, brush=max(x.shape) / 111), **options)[1][0]["style"] for x in (STYLE, painting))
-    assert abs(found - alone) < 0.2 * abs(found - whole)
+    painting, part = np.concatenate([STYLE, OTHER[:60]], 1), np.arange(111) < 61
+    options = {**OPTIONS, "style_layers": ["relu1_1"], "brush": 111 / 64}
+
+    def goal(**given):
+        transfer = StyleTransfer(CONTENT, Style(**given), backbone=make_net(torch.float64), **options)
+        next(transfer)
+        ((_, moments),) = transfer.targets["style"][51, 64]
+        return moments["relu1_1"].gram
+
+    found, whole = goal(picture=painting, of=np.broadcast_to(part, (60, 111))), goal(picture=painting)
+    alone = goal(picture=STYLE, brush=61 / 111)
+    assert (found - alone).norm() < 0.2 * (whole - alone).norm()
 
 
 def test_colours_are_those_of_the_region():
@@ -289,7 +295,7 @@ def test_edges_are_those_of_the_photograph():
     hard[:, :, 100:] = 1
     masks = torch.cat([blurred, 1 - blurred, hard, torch.full_like(hard, 0.3)], 1)
     fitted = fit_edges(masks, photo)
-    assert (fitted[:, :1] - sharp).abs().mean() < 0.2 * (blurred - sharp).abs().mean()
+    assert (fitted[0, 0].diff()[:, 149] > 3 * blurred[0, 0].diff()[:, 149]).all()
     torch.testing.assert_close(fitted[:, 0] + fitted[:, 1], torch.ones(1, 200, 300), atol=1e-4, rtol=0)
     steps = fitted[0, 2, :, 10].diff()
     assert 0.05 < steps.max() < 0.3
