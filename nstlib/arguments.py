@@ -82,7 +82,7 @@ def make_parser():
 
     add = parser.add_argument_group("pictures").add_argument
     add("content", metavar="CONTENT")
-    add("style", metavar="STYLE", nargs="*", help="several are blended")
+    add("style", metavar="STYLE", nargs="*", default=[], help="several are blended")
     add(
         "--style",
         metavar="STYLE[@MASK]",

@@ -18,7 +18,7 @@ ORDER = words(
     "moments losses",
     "files checkpoints samples.strokes samples",
     "pictures pictures.formats pictures.pixels pictures.tiff pictures.decoding pictures.encoding pictures.sources",
-    "images masks styles color sheet",
+    "images masks styles regions color sheet",
     "features.replicate features.backbone features.weight_files features.original features.pretrained",
     "features.tiling features",
     "networks networks.tiles networks.upscale",

@@ -46,13 +46,10 @@ class StyleTransfer:
         Diverged: on the way, when the loss is no longer a finite number.
 
     Example:
-        >>> from nstlib import samples
-        >>> transfer = StyleTransfer(samples.content(), samples.style(), size=64, iterations=3, backbone="compact")
+        >>> transfer = StyleTransfer("sample:chelsea", "sample:scream", size=64, iterations=3, backbone="compact")
         >>> for step in transfer:
         ...     if step.iteration == 2:
         ...         transfer.settings.style_weight *= 2
-        >>> transfer.picture.size
-        (64, 43)
     """
 
     def __init__(
