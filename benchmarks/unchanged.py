@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from skimage import data
 
-from nstlib import StyleTransfer, samples
+from nstlib import Style, StyleTransfer, samples
 from nstlib.images import load_image
 
 CASES = {
@@ -22,7 +22,7 @@ CASES = {
     "L-BFGS": {"optimizer": "LBFGS"},
     "L-BFGS, pyramid": {"optimizer": "LBFGS", "levels": 2},
     "Adam, tiled": {"optimizer": "Adam", "memory": "tiled"},
-    "Adam, two styles": {"optimizer": "Adam", "style_blend": (1, 2)},
+    "Adam, two styles": {"optimizer": "Adam"},
     "Adam, Wasserstein, luminance": {"optimizer": "Adam", "style_loss": "wasserstein", "color": "luminance"},
     "Adam, mean/std, transparency": {"optimizer": "Adam", "style_loss": "mean_std"},
     "SGD, the 2016 paper": {"optimizer": "SGD", "preset": "gatys2016", "levels": 1},
@@ -35,7 +35,7 @@ SMALL = {"size": 96, "iterations": 30, "backbone": "compact", "device": "cpu", "
 def paint(case):
     """``(picture, loss of the last step)`` of one of the :data:`CASES`."""
     content = load_image(data.chelsea())[0].permute(1, 2, 0).numpy()
-    styles = [samples.style("swirls"), samples.style("embers")][: 2 if "two" in case else 1]
+    styles = [samples.style("swirls"), Style(samples.style("embers"), weight=2)][: 2 if "two" in case else 1]
     if "transparency" in case:
         fade = torch.linspace(0, 1, content.shape[1]).expand(content.shape[:2])[..., None].numpy()
         content = torch.cat([torch.from_numpy(content), torch.from_numpy(fade.copy())], 2).numpy()

@@ -5,6 +5,7 @@ from .errors import Diverged, InputError
 from .features import Backbone, load_backbone
 from .images import load_image, read_settings, save_image
 from .moments import Moments
+from .styles import Style
 from .transfer import Settings, StyleTransfer, stylize, stylize_tiles
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "InputError",
     "Moments",
     "Settings",
+    "Style",
     "StyleTransfer",
     "load_backbone",
     "load_image",

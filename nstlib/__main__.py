@@ -14,6 +14,7 @@ from .arguments import make_parser
 from .errors import InputError
 from .images import check_output, save_image
 from .networks.upscale import load_upscaler
+from .styles import sources_of
 from .transfer.estimate import estimate, largest_size
 from .transfer.interruption import despite_interruption
 from .transfer.memory import SAFE_SHARE, free_memory
@@ -38,9 +39,13 @@ def main(arguments=None):
 
 
 def _paint(
-    content, style, output, force, upscale, checkpoint, checkpoint_every, resume, max_pixels, estimate, quiet, **options
-):
-    inputs = [content, *style, *map(options.get, ("init", "weights"))]
+    content, style, more, protect, output, force, upscale, checkpoint, checkpoint_every, resume, max_pixels, estimate,
+    quiet, **options,
+):  # fmt: skip
+    styles = [*style, *more]
+    if not styles:
+        raise InputError("the following arguments are required: STYLE; see --help")
+    inputs = [content, *sources_of(styles), *sources_of(protect), *map(options.get, ("init", "weights"))]
     state = check_checkpoint(checkpoint, checkpoint_every, resume, inputs)
     output = _free_name("stylized.png") if output is None else output
     check_output(output)
@@ -48,7 +53,7 @@ def _paint(
     if not (force or estimate):
         _refuse_to_overwrite(output, state, resume)
     upscaler = None if upscale == 1 else load_upscaler(upscale)
-    transfer = StyleTransfer(content, style, max_pixels=max_pixels, **options)
+    transfer = StyleTransfer(content, styles, protect=protect, max_pixels=max_pixels, **options)
     check_output(output, tuple(side * upscale for side in transfer.sizes[-1]))
     if estimate:
         _print_estimate(transfer)

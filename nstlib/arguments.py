@@ -9,7 +9,8 @@ from . import __version__, samples
 from .errors import InputError
 from .images import MAX_PIXELS
 from .networks.upscale import SCALES
-from .transfer.presets import PRESETS
+from .styles import Style, parse_mask
+from .transfer.presets import FORMER, PRESETS
 from .transfer.settings import OPTIONS, Settings
 
 #: The literature's letters for the weights, as further names of their options.
@@ -19,7 +20,8 @@ EPILOG = """\
 examples:
   %(prog)s photo.jpg painting.jpg --size 1024 -o result.png
   %(prog)s photo.jpg painting.jpg --size 3840 --checkpoint state.pt   (after an interruption: the same and --resume)
-  %(prog)s sample:chelsea sample:swirls sample:embers --style-blend 3,1 --backbone compact
+  %(prog)s sample:chelsea sample:swirls --style sample:embers@weight=3 --backbone compact
+  %(prog)s photo.jpg --style night.jpg@sky.png --style field.jpg@brush=2 --protect face.png
 
 exit status:
   0    the picture is finished
@@ -28,6 +30,11 @@ exit status:
   3    the loss diverged; the last good picture is saved
   130  interrupted; the picture so far is saved, if there was one
 """
+
+_STYLE = (
+    "a style for the part of CONTENT where MASK is white: a picture, or FILE#COLOUR for one colour of a map; @of=MASK, "
+    "@weight=X and @brush=X may follow"
+)
 
 
 class _Studio(argparse.Action):
@@ -48,6 +55,9 @@ class Parser(argparse.ArgumentParser):
         for text in unknown:
             if not text.startswith("-"):
                 raise InputError(f"unexpected {text!r}: name all pictures before the options")
+            former = text.partition("=")[0].lstrip("-").replace("-", "_")
+            if former in FORMER:
+                raise InputError(f"{text.partition('=')[0]} is gone: {FORMER[former][1]}; see --style in --help")
             near = difflib.get_close_matches(text.partition("=")[0], self._option_string_actions, 1)
             raise InputError(f"unknown option {text}{f' (did you mean {near[0]}?)' if near else ''}; see --help")
         return options
@@ -72,7 +82,17 @@ def make_parser():
 
     add = parser.add_argument_group("pictures").add_argument
     add("content", metavar="CONTENT")
-    add("style", metavar="STYLE", nargs="+", help="several are blended")
+    add("style", metavar="STYLE", nargs="*", default=[], help="several are blended")
+    add(
+        "--style",
+        metavar="STYLE[@MASK]",
+        dest="more",
+        action="append",
+        default=[],
+        type=_reader(Style.parse),
+        help=_STYLE,
+    )
+    add("--protect", metavar="MASK", default=None, type=_reader(parse_mask), help="keep what is white in this picture")
     _add_settings(add, "pictures")
     output = "PNG, JPEG, WebP or 16-bit TIFF (default: stylized.png, or the next free number after it)"
     add("-o", "--output", metavar="FILE", default=None, help=output)

@@ -132,8 +132,8 @@ def prepare(content, styles, mode, strength=1.0, *, weights=None, style_weights=
         styles: list of pictures, likewise.
         mode: one of :data:`COLORS`.
         strength: from 0, the style's colours after all, to 1.
-        weights, style_weights: alpha of the content, (1, 1, H, W), and of each style, or None. Colours of invisible
-            pixels do not count.
+        weights: of the content's pixels for each style, (1, 1, H, W) or None: where it is to have the colours of.
+        style_weights: of each style's own pixels, likewise.
 
     Returns:
         ``(content, styles)``.
@@ -146,8 +146,9 @@ def prepare(content, styles, mode, strength=1.0, *, weights=None, style_weights=
         return content, styles
     match = {"histogram": match_histogram, "luminance": match_luminance}.get(mode)
     recoloured = []
-    for style, own in zip(styles, style_weights or [None] * len(styles), strict=True):
-        options = {"weights": own, "target_weights": weights}
+    none = [None] * len(styles)
+    for style, own, place in zip(styles, style_weights or none, weights or none, strict=True):
+        options = {"weights": own, "target_weights": place}
         new = match(style, content, **options) if match else linear_transfer(style, content, mode, **options)
         recoloured.append(torch.lerp(style, new.clamp(0, 1), strength))
     if mode == "luminance":

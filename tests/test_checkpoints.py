@@ -126,7 +126,7 @@ OTHERS = {
     "a style loss": {"style_loss": "mean_std"},
     "colours": {"color": "histogram_after"},
     "strength of colours": {"color_strength": 0.5},
-    "a scale": {"style_scale": 0.7},
+    "a scale": {"brush": 0.7},
     "layers": {"style_layers": ["relu1_1"]},
 }
 
@@ -139,8 +139,8 @@ def test_checkpoints_of_other_work_are_refused(tmp_path, what):
 
 
 def test_what_may_change_in_between(tmp_path):
-    stopped_at(3, style_scale=1).save_checkpoint(tmp_path / "state.pt")
-    changes = {"memory": "tiled", "device": "cpu", "optimizer": "Adam", "learning_rate": 0.01, "style_scale": 1.0}
+    stopped_at(3, brush=1).save_checkpoint(tmp_path / "state.pt")
+    changes = {"memory": "tiled", "device": "cpu", "optimizer": "Adam", "learning_rate": 0.01, "brush": 1.0}
     resumed = transfer_of(**changes)
     resumed.load_checkpoint(tmp_path / "state.pt")
     assert len(list(resumed)) == 9

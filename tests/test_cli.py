@@ -113,7 +113,7 @@ def test_other_formats(folder, suffix):
         (["sample:dog", "style.png"], "unknown sample 'dog'; choose from astronaut"),
         (["content.png", "style.png", "--style-layers", "relu1_1=much"], "argument --style-layers"),
         (["content.png", "style.png", "--style-layers", "relu1_1="], "argument --style-layers"),
-        (["content.png", "style.png", "--style-blend", "1,"], "argument --style-blend"),
+        (["content.png", "style.png", "--style-blend", "1,2"], "the weight of a style is its own"),
         (["content.png", "style.png", "--checkpoint", "."], "it is a folder"),
         (
             ["content.png", "style.png", "--checkpoint", "s.pt", "--checkpoint-every", "nan"],
@@ -143,7 +143,7 @@ def test_other_formats(folder, suffix):
         ),
         *(
             (["content.png", "style.png", option, ""], f"argument {option}: expected")
-            for option in ("--weights", "--network", "--size", "--style-layers", "--style-blend")
+            for option in ("--weights", "--network", "--size", "--style-layers")
         ),
     ],
 )
@@ -199,7 +199,7 @@ def test_what_is_not_named_is_left_to_presets():
 def test_help_shows_examples_that_parse_and_the_exit_status():
     text = make_parser().format_help()
     examples = re.findall(r"^  python -m nstlib (.*?)(?:   .*)?$", text, re.MULTILINE)
-    assert len(examples) == 3
+    assert len(examples) == 4
     for example in examples:
         make_parser().parse_args(example.split())
     for status in (cli.EXIT_FAILED, cli.EXIT_INPUT, cli.EXIT_DIVERGED, cli.EXIT_INTERRUPTED):

@@ -9,8 +9,8 @@ import nstlib
 def test_public_names():
     assert nstlib.__all__ == sorted(nstlib.__all__)
     assert set(nstlib.__all__) == {
-        "Backbone", "Diverged", "InputError", "Moments", "Settings", "StyleTransfer", "load_backbone", "load_image",
-        "read_settings", "samples", "save_image", "stylize", "stylize_tiles",
+        "Backbone", "Diverged", "InputError", "Moments", "Settings", "Style", "StyleTransfer", "load_backbone",
+        "load_image", "read_settings", "samples", "save_image", "stylize", "stylize_tiles",
     }  # fmt: skip
     assert all(hasattr(nstlib, name) for name in nstlib.__all__)
 

@@ -23,7 +23,7 @@ from nstlib.widgets import Studio
 
 #: Values that some fields take and most do not; the fields that take each.
 ODD = {
-    "None": (None, {"size", "learning_rate", "levels", "weights", "network", "style_blend"}),
+    "None": (None, {"size", "learning_rate", "levels", "weights", "network"}),
     # Which layers there are only the network knows.
     "a text": ("abc", {"init", "weights", "network", "content_layers", "style_layers"}),
     "an empty list": ([], {"init"}),
@@ -32,7 +32,7 @@ ODD = {
     "NaN": (float("nan"), set()),
     "infinity": (float("inf"), set()),
     "minus one": (-1, {"seed"}),
-    "a fraction": (1.5, {f"{kind}_weight" for kind in ("content", "style", "tv")} | {"learning_rate", "style_scale"}),
+    "a fraction": (1.5, {f"{kind}_weight" for kind in ("content", "style", "tv")} | {"learning_rate", "brush"}),
     "a truth": (True, {"unitless", "compile"}),
     "more than a float holds": (10**400, set()),
     "an object": (object(), {"init"}),
@@ -74,7 +74,16 @@ def test_numbers_of_numpy_become_pythons(whole, size, real, weight):
     settings = make_settings(size=whole(size), style_weight=real(weight), style_layers={"relu1_1": real(1)})
     assert (settings.size, settings.style_weight) == (size, weight)
     assert json.loads(json.dumps(settings.as_dict()))["style_weight"] == weight
-    assert make_settings(style_scale=1) == make_settings(style_scale=1.0)
+    assert make_settings(brush=1) == make_settings(brush=1.0)
+
+
+def test_settings_of_earlier_versions_are_read_where_they_changed_nothing():
+    """Pictures saved then paint again; what they did otherwise is named anew."""
+    assert make_settings(style_scale=1.0, style_blend=None) == Settings()
+    with pytest.raises(InputError, match=r"style_scale is gone: brush .* Style\(picture, brush=2\)"):
+        make_settings(style_scale=2)
+    with pytest.raises(InputError, match=r"style_blend is gone: .* Style\(picture, weight=3\)"):
+        make_settings(style_blend=(3, 1))
 
 
 def test_layers_by_name_or_weight():
@@ -108,7 +117,6 @@ VALUES = {
     "learning_rate": st.none() | st.floats(1e-12, 1e300), "style_weight": st.floats(0, 1e300),
     "color_strength": st.floats(0, 1), "seed": st.integers(-(2**63), 2**63 - 1),
     "style_layers": layers.filter(lambda value: sum(value.values())),
-    "style_blend": st.none() | st.lists(st.floats(0, 1e9), min_size=1).map(tuple).filter(sum),
     "memory": st.one_of(
         st.sampled_from(["auto", "tiled"]), st.integers(1), st.integers(2**53, 2**70),
         st.integers(1, 10**6).map(lambda size: size << 20),
@@ -136,9 +144,7 @@ def test_texts_are_short():
     assert written("tv_weight", 0.1 + 0.2) == "0.30000000000000004"
     assert written("style_layers", {"relu1_1": 1, "relu2_1": 0.5}) == "relu1_1,relu2_1=0.5"
     assert written("memory", 3 << 29) == "1536MB"
-    assert (written("size", None), written("levels", None), written("style_blend", None)) == (
-        "original", "auto", "equal",
-    )  # fmt: skip
+    assert (written("size", None), written("levels", None)) == ("original", "auto")
     assert written("init", make_picture(8, 8)) is None
     assert written("backbone", load_backbone("compact")) is None
 
@@ -150,7 +156,6 @@ def test_texts_are_short():
         ("seed", "1.5", "expected a whole number from"),
         ("style_weight", "much", "expected a number of at least 0, received 'much'"),
         ("unitless", "true", "expected True or False, received 'true'"),
-        ("style_blend", "1,", "expected a weight for each picture, such as 3,1 or equal, received '1,'"),
         ("style_layers", "relu1_1=", "expected layers, each with a weight if not 1"),
         ("style_layers", "=1", "expected layers, each with a weight if not 1"),
         ("style_layers", "", "expected layers, each with a weight if not 1"),
@@ -173,8 +178,8 @@ OTHER = {
     "style_layers": {"relu1_1": 0.5, "relu2_1": 1.0, "relu3_1": 0.0, "relu4_1": 2.0, "relu5_1": 1.0},
     "style_loss": "wasserstein", "unitless": False, "optimizer": "Adam", "learning_rate": 0.025, "iterations": 7,
     "levels": 2, "init": "noise", "backbone": "vgg16", "weights": str(COMPACT_WEIGHTS), "network": "0123456789abcdef",
-    "pooling": "average", "padding": "zeros", "color": "pca", "color_strength": 0.5, "style_scale": 0.75,
-    "style_blend": (3.0,), "seed": 5, "device": "cpu", "precision": "float64", "memory": "tiled", "compile": True,
+    "pooling": "average", "padding": "zeros", "color": "pca", "color_strength": 0.5, "brush": 0.75,
+    "seed": 5, "device": "cpu", "precision": "float64", "memory": "tiled", "compile": True,
     "canvas": "another",
 }  # fmt: skip
 

@@ -9,10 +9,10 @@ from conftest import Hooked, make_net, make_picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nstlib import InputError, load_backbone, load_image, samples, stylize
+from nstlib import InputError, Style, load_backbone, load_image, samples, stylize
 from nstlib.features import STYLE_LAYERS
 from nstlib.features.tiling import FULL
-from nstlib.terms.standard import style_moments
+from nstlib.terms.measures import style_moments
 from nstlib.transfer.split import Grid, stylize_tiles
 
 
@@ -154,9 +154,9 @@ def test_every_setting_is_obeyed():
         {"size": 100}, {"content_weight": 50}, {"style_weight": 1}, {"tv_weight": 1000}, {"style_layers": ["relu1_1"]},
         {"content_layers": ["relu1_1"], "content_weight": 50}, {"style_loss": "mean_std"}, {"optimizer": "Adam"},
         {"learning_rate": 0.1}, {"iterations": 1}, {"init": "noise"}, {"init": style}, {"color": "histogram"},
-        {"color": "luminance", "color_strength": 0.5}, {"style_scale": 0.5}, 
+        {"color": "luminance", "color_strength": 0.5}, {"brush": 0.5},
         {"preset": "gatys2016", "pooling": "max", "padding": "replicate"},
-        {"style": [style, content], "style_blend": (1, 3)},
+        {"style": [style, Style(content, weight=3)]},
     ):  # fmt: skip
         assert not np.array_equal(plain, paint(**changed)), changed
     assert not np.array_equal(paint(**noise, seed=1), paint(**noise, seed=2))
@@ -186,7 +186,11 @@ def test_memory_bounds_what_the_network_sees_at_once():
         ({"tile": 0}, "tile must be a whole number of at least 1, received 0"),
         ({"tile": 50.5}, "tile must be a whole number"),
         ({"overlap": -1}, "overlap must be from 0 to below the tile's 48 pixels"),
-        ({"style_blend": (1, 2)}, "1 style pictures need as many weights"),
+        (
+            {"style": [Style(make_picture(64, 64), where=lambda h, w: np.tri(h, w)), make_picture(64, 64, 3)]},
+            "has no regions",
+        ),
+        ({"style_blend": (1, 2)}, "the weight of a style is its own"),
         ({"style": []}, "at least one style picture"),
         ({"style_weigth": 1}, "did you mean 'style_weight'"),
         ({"device": "cuda:7"}, "not available|invalid"),

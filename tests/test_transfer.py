@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from conftest import make_net, make_picture
 
-from nstlib import InputError, StyleTransfer, load_image, stylize
+from nstlib import InputError, Style, StyleTransfer, load_image, stylize
 from nstlib.features import STYLE_LAYERS
 from nstlib.features.tiling import Plan
 from nstlib.images import resize
@@ -163,18 +163,18 @@ def test_weights_of_content_layers_count():
     assert first != pytest.approx(second, rel=0.05)
 
 
-def test_style_scale_sets_the_size_of_the_style():
+def test_brush_sets_the_size_of_the_style():
     """The style's loss against itself is 0 at its own scale alone."""
 
     def loss(scale):
-        options = {**FAST, "size": 80, "style_scale": scale}
+        options = {**FAST, "size": 80, "brush": scale}
         return next(StyleTransfer(STYLE, STYLE, **options)).losses["style"]
 
     assert loss(1) == pytest.approx(0, abs=1e-6)
     assert loss(0.5) > 0.01
     # Smaller strokes: the finest layers of the style at half its size are those of a picture of half its size.
     small = resize(load_image(STYLE), (32, 40))
-    half = next(StyleTransfer(CONTENT, STYLE, **{**FAST, "size": 80, "style_scale": 0.5})).losses["style"]
+    half = next(StyleTransfer(CONTENT, STYLE, **{**FAST, "size": 80, "brush": 0.5})).losses["style"]
     assert half == pytest.approx(next(StyleTransfer(CONTENT, small, **{**FAST, "size": 80})).losses["style"], rel=1e-4)
 
 
@@ -231,7 +231,7 @@ def test_what_is_not_live_is_refused_while_it_runs():
 
 
 def test_several_styles_blend():
-    half = StyleTransfer(CONTENT, [CONTENT, STYLE], style_blend=(1, 0), **FAST)
+    half = StyleTransfer(CONTENT, [Style(CONTENT), Style(STYLE, weight=0)], **FAST)
     assert next(half).losses["style"] == pytest.approx(0, abs=1e-6)  # all weight on the content itself
     assert next(StyleTransfer(CONTENT, [CONTENT, STYLE], **FAST)).losses["style"] > 1e-3
 
@@ -299,7 +299,8 @@ def test_the_loss_of_lbfgs_is_that_of_the_picture_it_shows():
         (CONTENT, {"preset": "gatys"}, "choose from default, gatys2016"),
         (CONTENT, {"device": "tpu"}, "choose from auto, cuda, mps, cpu"),
         (CONTENT, {"init": "nothing.png"}, "no such file: nothing.png"),
-        (CONTENT, {"style_blend": (1, 2, 3)}, "1 style pictures need as many weights"),
+        (CONTENT, {"style_blend": (1, 2, 3)}, "style_blend is gone: the weight of a style is its own, Style"),
+        (CONTENT, {"style_scale": 2}, "style_scale is gone: brush is the size of strokes"),
         (CONTENT, {"backbone": make_net(), "pooling": "average"}, "the network given has pooling 'max'"),
         (CONTENT, {"backbone": make_net(), "padding": "reflect"}, "the network given has padding 'replicate'"),
         (CONTENT, {"backbone": make_net(), "weights": "vgg.pth"}, "the one given has its own"),

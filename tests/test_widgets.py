@@ -167,7 +167,7 @@ options_given = st.fixed_dictionaries(
         "learning_rate": st.one_of(st.none(), st.sampled_from([0.03, 1.0]), st.floats(1e-9, 1e3)),
         "size": st.one_of(st.none(), st.integers(1, 10**5)),
         "iterations": st.integers(1, 10**5),
-        "style_scale": st.floats(1e-3, 100),
+        "brush": st.floats(1e-3, 100),
         "color_strength": st.floats(0, 1),
         "style_layers": st.dictionaries(
             st.sampled_from(["relu1_1", "relu4_1", "conv3_2"]), st.floats(1e-6, 1e6), min_size=1
@@ -182,7 +182,6 @@ options_given = st.fixed_dictionaries(
         "device": st.sampled_from(["cpu", "cuda:1"]),
         "memory": st.sampled_from(["full"]) | st.integers(1, 10**12),
         "weights": st.none() | st.just("vgg.pth"),
-        "style_blend": st.none() | st.tuples(st.floats(1e-6, 1e6)),
     },
 )
 
@@ -202,7 +201,7 @@ def test_what_is_given_is_what_is_painted(options):
 
 
 def test_moving_one_control_leaves_all_others_exact(studio, make_studio):
-    given = {"tv_weight": 0, "style_weight": 123456.789012345, "size": None, "style_scale": 0.123456789}
+    given = {"tv_weight": 0, "style_weight": 123456.789012345, "size": None, "brush": 0.123456789}
     studio = make_studio(preset="gatys2016", **given)
     studio.controls["content_weight"].value = 2
     studio.controls["relu2_1"].value = 0
@@ -328,7 +327,6 @@ def test_layers_of_the_content_may_be_weighed_anew_but_not_exchanged_while_it_ru
         ("levels", "many", "levels: expected a whole number of at least 1 or auto, received 'many'"),
         ("levels", "0", "levels must be a whole number of at least 1, received 0"),
         ("content_layers", "relu4_2=", "content_layers: expected layers"),
-        ("style_blend", "3;1", "style_blend: expected a weight for each picture"),
         ("seed", "9" * 5000, "seed: expected a whole number"),
         ("seed", "9" * 4000, "seed must be a whole number"),
     ],
@@ -849,7 +847,7 @@ def test_needs_are_those_of_the_estimate(make_studio, monkeypatch):
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
 def test_settings_come_back_from_a_saved_picture(make_studio, tmp_path, suffix):
-    given = {"style_weight": 123.456, "style_scale": 0.77, "color": "pca", "learning_rate": 0.3, "size": 72}
+    given = {"style_weight": 123.456, "brush": 0.77, "color": "pca", "learning_rate": 0.3, "size": 72}
     given["style_layers"] = {"relu1_1": 0.3, "relu2_1": 1, "relu3_1": 0, "relu4_1": 1, "relu5_1": 7.5}
     nstlib.StyleTransfer(CONTENT, STYLE, backbone="compact", iterations=2, **given).save(tmp_path / f"a{suffix}")
     studio = make_studio()

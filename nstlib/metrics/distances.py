@@ -11,7 +11,7 @@ from ..features import FULL, STYLE_LAYERS
 from ..images import fit_size, resize
 from ..losses import STYLE_LOSSES, content_loss, wasserstein_loss
 from ..moments import at_least_float32
-from ..terms.standard import feature_maps, style_moments
+from ..terms.measures import feature_maps, layer_weights, product, style_moments
 
 #: Divisor of the cosines in :func:`structural_distance`: a row then weighs its most similar locations most.
 TEMPERATURE = 0.1
@@ -19,7 +19,7 @@ TEMPERATURE = 0.1
 _ROWS = 512
 
 
-def style_distance(image, style, backbone, kind="gram", plan=FULL):
+def style_distance(image, style, backbone, kind="gram", plan=FULL, *, mask=None, style_mask=None):
     """Distance of feature statistics, the mean over ``relu1_1`` … ``relu5_1``.
 
     Args:
@@ -28,6 +28,7 @@ def style_distance(image, style, backbone, kind="gram", plan=FULL):
         backbone: :class:`~nstlib.features.Backbone` that reaches ``relu5_1``.
         kind: ``"gram"``, ``"mean_std"`` or ``"wasserstein"``; see :data:`~nstlib.losses.STYLE_LOSSES`.
         plan: :class:`~nstlib.features.Plan`; the result does not depend on it beyond rounding.
+        mask, style_mask: how much each pixel of image and style counts, in [0, 1], shape (1, 1, H, W), or None.
 
     Returns:
         A float without unit: 0 for equal statistics, about 1 for a picture that shares none.
@@ -38,11 +39,12 @@ def style_distance(image, style, backbone, kind="gram", plan=FULL):
     Reference: Gatys et al., *Image Style Transfer Using Convolutional Neural Networks*, CVPR 2016, eq. 3-5.
     """
     check_choice("kind of style distance", kind, STYLE_LOSSES)
-    found, target = (_moments(picture, backbone, STYLE_LAYERS, plan) for picture in (image, style))
+    pairs = (image, mask), (style, style_mask)
+    found, target = (_moments(picture, backbone, STYLE_LAYERS, plan, weights) for picture, weights in pairs)
     return sum(STYLE_LOSSES[kind](found[layer], target[layer]).item() for layer in STYLE_LAYERS) / len(STYLE_LAYERS)
 
 
-def content_distance(image, content, backbone, layer="relu4_2", plan=FULL):
+def content_distance(image, content, backbone, layer="relu4_2", plan=FULL, *, mask=None):
     """Squared distance of feature maps over the square of the content's; see :func:`~nstlib.losses.content_loss`.
 
     Args:
@@ -50,6 +52,7 @@ def content_distance(image, content, backbone, layer="relu4_2", plan=FULL):
         backbone: :class:`~nstlib.features.Backbone` that reaches the layer.
         layer: name of a layer.
         plan: :class:`~nstlib.features.Plan`; the result does not depend on it beyond rounding.
+        mask: how much each pixel counts, in [0, 1], shape (1, 1, H, W), or None.
 
     Returns:
         A float without unit: 0 for equal maps, about 1 for a picture without features; two different photographs
@@ -66,7 +69,10 @@ def content_distance(image, content, backbone, layer="relu4_2", plan=FULL):
             "resize it with nstlib.images.resize"
         )
     found, target = (_map(picture, backbone, layer, plan) for picture in (image, content))
-    return content_loss((found - target).square().sum((1, 2, 3)), target.square().sum((1, 2, 3))).item()
+    _check_mask(mask, image)
+    weights = layer_weights(backbone, layer, mask)
+    error, size = (product(x.square(), weights).sum((1, 2, 3)) for x in (found - target, target))
+    return content_loss(error, size).item()
 
 
 def frechet_distance(image, reference, backbone, layer="relu3_1", plan=FULL):
@@ -137,9 +143,18 @@ def _log_similarities(rows, vectors):
     return F.log_softmax(rows @ vectors.T / TEMPERATURE, dim=1)
 
 
-def _moments(image, backbone, layers, plan):
+def _moments(image, backbone, layers, plan, mask=None):
     _check(image, backbone, layers)
-    return style_moments(backbone, image, layers, plan)
+    _check_mask(mask, image)
+    return style_moments(backbone, image, layers, plan, mask)
+
+
+def _check_mask(mask, image):
+    expected = (1, 1, *image.shape[2:])
+    if mask is not None and (tuple(mask.shape) != expected or not mask.any()):
+        raise InputError(
+            f"a mask must have the shape {expected} and be above 0 somewhere, received {tuple(mask.shape)}"
+        )
 
 
 def _map(image, backbone, layer, plan):

@@ -17,6 +17,21 @@ REDUCTIONS = (1, 2, 4)
 
 
 @dataclass(frozen=True)
+class Region:
+    """A part of the picture, and what is to be painted there.
+
+    Attributes:
+        mask: how much of it each pixel is, in [0, 1], shape (1, 1, H, W), or None for the whole picture.
+        blend: relative weight of each style of the view, 0 for those that are not for this region; None: all alike.
+        weight: of its style loss beside those of the other regions.
+    """
+
+    mask: torch.Tensor | None = None
+    blend: tuple | None = None
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
 class View:
     """The pictures of a transfer at one size, and the network: what a term computes its targets from.
 
@@ -27,6 +42,8 @@ class View:
         styles: function that gives ``[(picture, weights)]``, one pair per style: RGB in [0, 1], shape (1, 3, h, w), and
             how much each of its pixels counts, shape (1, 1, h, w), or None.
         plan: function that gives the :class:`~nstlib.features.Plan` for a forward pass at ``(height, width)``.
+        regions: the :class:`Region` of every style or blend of styles.
+        protection: how much each pixel is to stay as it is, in [0, 1], shape (1, 1, H, W), or None for not at all.
     """
 
     backbone: Backbone
@@ -34,6 +51,8 @@ class View:
     transparency: torch.Tensor | None
     styles: Callable
     plan: Callable
+    regions: tuple = (Region(),)
+    protection: torch.Tensor | None = None
 
     @property
     def opaque(self):

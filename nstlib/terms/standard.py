@@ -1,12 +1,16 @@
 """The three standard terms, ``alpha L_content + beta L_style + gamma L_image``, weighted by the settings."""
 
 import torch
-import torch.nn.functional as F
 
 from ..errors import InputError
-from ..features.tiling import feature_sums
 from ..losses import STYLE_LOSSES, content_loss, total_variation
 from ..moments import Moments, at_least_float32, blend
+from .measures import feature_maps, layer_weights, product, squared_error, style_moments, sums_over_regions
+
+#: A region counts by its share of the picture, but at least so much: small ones would be painted like their neighbours.
+LEAST_SHARE = 0.02
+#: What is protected counts so much for the content, and so much for the style.
+PROTECTED_CONTENT, PROTECTED_STYLE = 4.0, 0.1
 
 
 def _live(field):
@@ -23,6 +27,8 @@ def _live(field):
 
 class ContentLoss:
     """Squared distance of feature maps to those of the content; see :func:`~nstlib.losses.content_loss`.
+
+    What is protected counts :data:`PROTECTED_CONTENT` times.
 
     Args:
         settings: :class:`~nstlib.Settings`; ``content_weight`` and the weights of ``content_layers`` may change.
@@ -49,8 +55,9 @@ class ContentLoss:
 
     def taps(self, view, targets):
         _check_layers(targets, self._settings.content_layers)
+        weights = product(view.transparency, _from_one_to(PROTECTED_CONTENT, view.protection))
         return [
-            (layer, _squared_error(found, layer_weights(view.backbone, layer, view.transparency)))
+            (layer, squared_error(found, layer_weights(view.backbone, layer, weights)))
             for layer, (found, _) in targets.items()
         ]
 
@@ -68,11 +75,18 @@ class ContentLoss:
 class StyleLoss:
     """Distance of the moments of feature maps to those of the styles; see :data:`~nstlib.losses.STYLE_LOSSES`.
 
+    Every region has its own moments and its own target. Its loss counts by its share of the visible picture, at least
+    :data:`LEAST_SHARE`, so that the style is as strong at each pixel as without regions, however large they are. What
+    is protected counts :data:`PROTECTED_STYLE` times.
+
     Args:
         settings: :class:`~nstlib.Settings`; ``style_weight`` and the weights of ``style_layers`` may change.
         weights: of the pixels, on top of their transparency, shape (1, 1, H, W), or None.
         rest: ``{layer: Moments}`` of the other parts of the picture, added before the style loss is taken; None for a
-            whole picture.
+            whole picture. For one region only.
+
+    Reference: Gatys et al., *Controlling Perceptual Factors in Neural Style Transfer*, CVPR 2017, section 4.
+    Differs from the paper: regions count by their area instead of all alike, and moments are divided by their weight.
     """
 
     name = "style"
@@ -82,30 +96,44 @@ class StyleLoss:
         self._settings, self._weights, self._rest = settings, weights, rest
 
     def targets(self, view):
-        """``{layer: Moments}`` of all styles together."""
+        """``[(weight, {layer: Moments})]`` of the regions, those of all their styles together."""
         layers = self._settings.style_layers
         styles = [
             style_moments(view.backbone, picture, layers, view.plan(picture.shape[2:]), weights)
             for picture, weights in view.styles()
         ]
-        shares = self._settings.style_blend or [1.0] * len(styles)
-        return {layer: blend([style[layer] for style in styles], shares) for layer in layers}
+        return [
+            (region.weight, _blended(styles, region.blend or [1.0] * len(styles), layers)) for region in view.regions
+        ]
 
     def taps(self, view, targets):
-        _check_layers(targets, self._settings.style_layers)
-        weights = self._weights
-        if view.transparency is not None:
-            weights = view.transparency if weights is None else view.transparency * weights
-        return _style_taps(view.backbone, targets, weights)
+        for _, moments in targets:
+            _check_layers(moments, self._settings.style_layers)
+        if len(targets) != len(view.regions):
+            raise InputError(
+                f"the targets are those of {len(targets)} regions, the styles of this transfer have "
+                f"{len(view.regions)}: give targets of a transfer with the same styles"
+            )
+        visible = product(view.transparency, self._weights)
+        seen = product(visible, _from_one_to(PROTECTED_STYLE, view.protection))
+        masks = [product(seen, region.mask) for region in view.regions]
+        return [
+            (layer, sums_over_regions(*(layer_weights(view.backbone, layer, mask) for mask in (visible, *masks))))
+            for layer in targets[0][1]
+        ]
 
     def loss(self, image, sums, targets):
-        losses = {}
-        for found, (layer, target) in zip(sums, targets.items(), strict=True):
-            moments = Moments(*found)
-            if self._rest is not None:
-                moments = moments + self._rest[layer]
-            # A mask without area has no statistics to compare.
-            losses[layer] = torch.where(moments.count[:, 0, 0] > 0, self._distance(moments, target), 0)
+        losses = dict.fromkeys(targets[0][1], 0.0)
+        for (visible, *found), layer in zip(sums, losses, strict=True):
+            for index, (weight, goals) in enumerate(targets):
+                moments = Moments(*found[3 * index : 3 * index + 3])
+                # A part that cannot be seen is no smaller a share of the picture that the rest completes.
+                share = torch.where(visible > 0, moments.count.detach() / visible, 1).clamp_min(LEAST_SHARE)[:, 0, 0]
+                if self._rest is not None:
+                    moments = moments + self._rest[layer]
+                # A mask without area has no statistics to compare.
+                distance = torch.where(moments.count[:, 0, 0] > 0, self._distance(moments, goals[layer]), 0)
+                losses[layer] = losses[layer] + weight * share * distance
         return _mean(losses, self._settings.style_layers)
 
     def _distance(self, moments, target):
@@ -145,72 +173,9 @@ def standard_terms(settings):
     return [ContentLoss(settings), StyleLoss(settings), TotalVariation(settings)]
 
 
-def style_moments(backbone, image, layers, plan, weights=None):
-    """``{layer: Moments}`` of a picture, without gradient.
-
-    Args:
-        backbone: :class:`~nstlib.features.Backbone`.
-        image: RGB in [0, 1], shape (N, 3, H, W).
-        layers: names of layers.
-        plan: :class:`~nstlib.features.Plan`.
-        weights: of the pixels, shape (1, 1, H, W), or None.
-    """
-    with torch.no_grad():
-        sums = feature_sums(backbone, image, _style_taps(backbone, layers, weights), plan)
-    return {layer: Moments(*found) for layer, found in zip(layers, sums, strict=True)}
-
-
-def feature_maps(backbone, image, layers, plan):
-    """``{layer: feature map}`` of a picture, gathered from tiles; in the network's type.
-
-    Args:
-        backbone: :class:`~nstlib.features.Backbone`.
-        image: RGB in [0, 1], shape (N, 3, H, W).
-        layers: names of layers.
-        plan: function that gives the :class:`~nstlib.features.Plan` for a size.
-    """
-    maps = {}
-    for layer in layers:
-        height, width = (side >> backbone.downsampling(layer) for side in image.shape[2:])
-        maps[layer] = image.new_empty(len(image), backbone.channels(layer), height, width, dtype=backbone.dtype)
-
-    def gather(layer):
-        def put(features, rows, columns):
-            maps[layer][..., rows, columns] = features
-            return ()
-
-        return layer, put
-
-    feature_sums(backbone, image, [gather(layer) for layer in layers], plan(image.shape[2:]))
-    return maps
-
-
-def layer_weights(backbone, layer, weights):
-    """Pixel weights (1, 1, H, W) at the size of a layer's map: means over the pixels that each feature stands for."""
-    if weights is None:
-        return None
-    size = [side >> backbone.downsampling(layer) for side in weights.shape[2:]]
-    # On the CPU: Apple's GPUs can only reduce by whole factors.
-    return F.adaptive_avg_pool2d(weights.cpu(), size).to(weights.device)
-
-
-def _style_taps(backbone, layers, weights):
-    return [(layer, _moments(layer_weights(backbone, layer, weights))) for layer in layers]
-
-
-def _moments(weights):
-    def measure(features, rows, columns):
-        return Moments.of(features, None if weights is None else weights[..., rows, columns]).tensors
-
-    return measure
-
-
-def _squared_error(target, weights):
-    def measure(features, rows, columns):
-        error = (at_least_float32(features) - target[..., rows, columns]).square()
-        return ((error if weights is None else error * weights[..., rows, columns]).sum((1, 2, 3)),)
-
-    return measure
+def _from_one_to(value, mask):
+    """1 where the mask is 0, ``value`` where it is 1; None without a mask."""
+    return None if mask is None else 1 + (value - 1) * mask
 
 
 def _check_layers(targets, layers):
@@ -220,6 +185,10 @@ def _check_layers(targets, layers):
             f"the targets are those of {', '.join(targets)}, the settings name {', '.join(layers)}: a running transfer "
             "keeps its layers (give one the weight 0 to leave it out), and so do targets of another transfer"
         )
+
+
+def _blended(styles, weights, layers):
+    return {layer: blend([style[layer] for style in styles], weights) for layer in layers}
 
 
 def _mean(losses, weights):

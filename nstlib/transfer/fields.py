@@ -74,12 +74,6 @@ def layers(default, **about):
     return _field(default, _check_layers, _parse_layers, _write_layers, **about)
 
 
-def blend(default, **about):
-    """A weight for each of several pictures."""
-    about |= {"form": "W,...", "what": "a weight for each picture, such as 3,1"}
-    return _field(default, _check_blend, _parse_blend, lambda value: ",".join(map(checks.shortest, value)), **about)
-
-
 def memory(default, choices, **about):
     """One of the words, or a number of bytes."""
 
@@ -208,19 +202,6 @@ def _parse_layers(text):
 
 def _write_layers(value):
     return ",".join(layer if weight == 1 else f"{layer}={checks.shortest(weight)}" for layer, weight in value.items())
-
-
-def _check_blend(name, value):
-    if isinstance(value, (str, bytes)) or not isinstance(value, (Sequence, np.ndarray)) or not len(value):
-        raise InputError(f"{name} must be a weight for each style picture, received {value!r}")
-    weights = tuple(checks.number(name, weight, 0) for weight in value)
-    if not sum(weights):
-        raise InputError(f"{name} needs a weight above 0, received {weights}")
-    return weights
-
-
-def _parse_blend(text):
-    return tuple(float(weight) for weight in text.split(","))
 
 
 def _parse_bytes(text):

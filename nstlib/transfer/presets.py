@@ -30,13 +30,24 @@ PRESETS = {
 }
 
 
+#: Settings of earlier versions: the value that changes nothing, as saved pictures hold it, and what there is instead.
+FORMER = {
+    "style_scale": (1, "brush is the size of strokes, for all styles as a setting, for one as Style(picture, brush=2)"),
+    "style_blend": (None, "the weight of a style is its own, Style(picture, weight=3)"),
+}
+
+
 def make_settings(preset="default", **options):
     """:class:`Settings` from a preset and options that override it.
 
     Raises:
-        InputError: unknown preset, option or value; ``style_strength`` beside one of the weights that it stands for.
+        InputError: unknown preset, option or value; ``style_strength`` beside one of the weights that it stands for; a
+            setting of an earlier version, unless it has the value that changes nothing.
     """
     check_choice("preset", preset, PRESETS)
+    for name, (default, instead) in FORMER.items():
+        if options.pop(name, default) != default:
+            raise InputError(f"{name} is gone: {instead}")
     for name in options:
         check_choice("option", name, OPTIONS)
     if "style_strength" not in options:

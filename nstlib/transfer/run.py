@@ -15,6 +15,7 @@ from ..files import check_destination
 from ..images import to_pil
 from ..networks.upscale import load_upscaler, upscale_straight
 from ..pictures.sources import local_path
+from ..styles import sources_of
 from .interruption import despite_interruption
 from .memory import is_out_of_memory
 from .transfer import StyleTransfer
@@ -46,7 +47,7 @@ def stylize(content, style, *, upscale=1, progress=True, checkpoint=None, checkp
 
     Args:
         content: path, URL, PIL image, NumPy array or tensor; see :func:`~nstlib.images.load_image`.
-        style: the same, or a list of them to blend.
+        style: the same or :class:`~nstlib.Style`, or a list of them, for regions of the picture or to blend.
         upscale: 2, 3 or 4 enlarges the finished picture so many times; see :mod:`nstlib.networks.upscale`.
         progress: show a progress bar with the time left.
         checkpoint: file to save the state to every ``checkpoint_every`` seconds, and at an interruption.
@@ -65,8 +66,8 @@ def stylize(content, style, *, upscale=1, progress=True, checkpoint=None, checkp
         >>> stylize(samples.content(), samples.style(), size=64, iterations=3, backbone="compact", progress=False).size
         (64, 43)
     """
-    styles = style if isinstance(style, (list, tuple)) else [style]
-    check_checkpoint(checkpoint, checkpoint_every, resume, [content, *styles, *map(options.get, ("init", "weights"))])
+    inputs = [content, *sources_of(style), *sources_of(options.get("protect")), *map(options.get, ("init", "weights"))]
+    check_checkpoint(checkpoint, checkpoint_every, resume, inputs)
     upscaler = None if upscale == 1 else load_upscaler(upscale)
     painted = run(
         StyleTransfer(content, style, **options),

@@ -3,14 +3,18 @@
 import functools
 import hashlib
 import math
+from dataclasses import replace
 
 import torch
 
 from .. import color
-from ..errors import InputError
 from ..images import MAX_PIXELS, composite, fit_size, load_image_and_alpha, resize, resize_straight
+from ..styles import as_styles
 from ..terms import View
+from ..terms.measures import product
+from .layout import Layout
 from .memory import more_frugal
+from .paintings import Painting, at_most, check_side, load_visible
 from .settings import INITS
 
 COARSEST = 256  # pixels of the longer side
@@ -25,47 +29,43 @@ class Scene:
 
     Args:
         content: picture; whatever :func:`~nstlib.images.load_image` takes.
-        styles: picture, or a list of them.
+        styles: picture or :class:`~nstlib.Style`, or a list of them.
         settings: :class:`~nstlib.Settings`.
+        protect: mask of what is to stay as it is; see :func:`~nstlib.masks.load_mask`.
         least: smallest side in pixels that the network can see.
         max_pixels: larger input pictures are refused.
 
     Attributes:
         size: (height, width) of the result.
+        layout: :class:`~nstlib.transfer.layout.Layout`, its regions.
 
     Raises:
-        InputError: a picture that cannot be used.
+        InputError: a picture or a mask that cannot be used.
     """
 
-    def __init__(self, content, styles, settings, *, least=1, max_pixels=MAX_PIXELS):
-        styles = styles if isinstance(styles, (list, tuple)) else [styles]
-        if not styles:
-            raise InputError("at least one style picture is needed")
-        if settings.style_blend is not None and len(settings.style_blend) != len(styles):
-            raise InputError(
-                f"{len(styles)} style pictures need as many weights in style_blend, received "
-                f"{len(settings.style_blend)}"
-            )
-        self._settings, self._least = settings, least
-        picture, alpha = _load(content, "the content", max_pixels)
+    def __init__(self, content, styles, settings, *, protect=None, least=1, max_pixels=MAX_PIXELS):
+        styles = as_styles(styles)
+        self._settings = settings
+        picture, alpha = load_visible(content, "the content", max_pixels)
         height, width = picture.shape[2:]
         self.size = fit_size(height, width, settings.size or max(height, width))
-        picture, alpha = _at_most(picture, alpha, self.size)
-        paintings = [_load(style, "a style picture", max_pixels) for style in styles]
-        for painting, _ in paintings:
-            _check_side("a style picture", painting.shape[2:], least)
-        sizes = [self._style_size(painting, self.size) for painting, _ in paintings]
-        paintings = [_at_most(*painting, size) for painting, size in zip(paintings, sizes, strict=True)]
+        picture, alpha = at_most(picture, alpha, self.size)
+        limits = {"brush": settings.brush, "least": least, "max_pixels": max_pixels}
+        self._paintings = [Painting(style, number, self.size, **limits) for number, style in enumerate(styles, 1)]
         self._given = self._finish = None
         if not isinstance(settings.init, str) or settings.init not in INITS:
-            self._given = _at_most(*load_image_and_alpha(settings.init, max_pixels=max_pixels), self.size)[0]
+            self._given = at_most(*load_image_and_alpha(settings.init, max_pixels=max_pixels), self.size)[0]
         self._colors, self._alpha = picture, alpha
+        alike = [next(i for i, other in enumerate(self._paintings) if other.same_as(one)) for one in self._paintings]
+        seen, options = composite(picture, alpha), {"protect": protect, "max_pixels": max_pixels}
+        self.layout = Layout(styles, alike, seen, (height, width), **options)
         self._content, recoloured = color.prepare(
-            picture, [painting for painting, _ in paintings], settings.color, settings.color_strength,
-            weights=alpha, style_weights=[weights for _, weights in paintings],
+            picture, [painting.image for painting in self._paintings], settings.color, settings.color_strength,
+            weights=[product(alpha, self.layout.place_of(index)) for index in range(len(styles))],
+            style_weights=[painting.weights for painting in self._paintings],
         )  # fmt: skip
         self._styles = [
-            (composite(painting, own), own) for painting, (_, own) in zip(recoloured, paintings, strict=True)
+            composite(image, painting.alpha) for image, painting in zip(recoloured, self._paintings, strict=True)
         ]
 
     def content(self, size):
@@ -77,16 +77,15 @@ class Scene:
         return None if self._alpha is None else resize(self._alpha, size)
 
     def styles(self, size):
-        """For a result of this size: ``[(picture, transparency or None)]``, of the sizes of :meth:`style_sizes`."""
-        sizes = self.style_sizes(size)
+        """For a result of this size: ``[(picture, weights or None)]``, of the sizes of :meth:`style_sizes`."""
         return [
-            (resize(painting, own), None if weights is None else resize(weights, own))
-            for (painting, weights), own in zip(self._styles, sizes, strict=True)
+            (resize(shown, own), None if painting.weights is None else resize(painting.weights, own))
+            for shown, painting, own in zip(self._styles, self._paintings, self.style_sizes(size), strict=True)
         ]
 
     def style_sizes(self, size):
         """(height, width) of every style picture beside a result of this size."""
-        return [self._style_size(painting, size) for painting, _ in self._styles]
+        return [painting.size_beside(size) for painting in self._paintings]
 
     def start(self, size):
         """What painting starts from, straight colours, shape (1, 3, *size)."""
@@ -95,7 +94,7 @@ class Scene:
         if self._settings.init == "noise":
             generator = torch.Generator().manual_seed(self._settings.seed)
             return torch.rand(1, 3, *size, generator=generator, dtype=torch.float32)
-        return self.content(size) if self._settings.init == "content" else resize(self._styles[0][0], size)
+        return self.content(size) if self._settings.init == "content" else resize(self._styles[0], size)
 
     def finish(self, image):
         """The painting ``image``, shape (1, 3, H, W), in the colours that the settings ask for, float32."""
@@ -123,28 +122,28 @@ class Scene:
         def here(x):
             return None if x is None else x.to(backbone.mean.device, backbone.arithmetic)
 
+        regions = self.layout.at(size)
         return View(
             backbone,
             content=here(self.content(size)),
             transparency=here(self.transparency(size)),
             styles=lambda: [(here(picture), here(weights)) for picture, weights in self.styles(size)],
             plan=lambda size: more_frugal(plan, planned(size)),
+            regions=tuple(replace(region, mask=here(region.mask)) for region in regions),
+            protection=here(self.layout.protection_at(size)),
         )
 
     @functools.cached_property
     def fingerprint(self):
-        """Hash of all pictures."""
+        """Hash of all pictures and masks, and of what is asked for each style."""
         digest = hashlib.sha256()
-        for picture in (self._content, self._alpha, self._given, *(x for pair in self._styles for x in pair)):
+        layout, weights = self.layout, (painting.weights for painting in self._paintings)
+        maps = (layout.masks, layout.protection, *weights)
+        for picture in (self._content, self._alpha, self._given, *self._styles, *maps):
             digest.update(b"none" if picture is None else picture.contiguous().numpy())
+        asked = layout.blends, layout.weights, [painting.brush for painting in self._paintings]
+        digest.update(repr(asked).encode())
         return digest.hexdigest()
-
-    def _style_size(self, style, size):
-        """Never more than its own size, never less than the network can see."""
-        height, width = style.shape[2:]
-        smallest = math.ceil(self._least * max(height, width) / min(height, width))
-        longest = max(round(max(size) * self._settings.style_scale), smallest)
-        return fit_size(height, width, min(longest, max(height, width)))
 
 
 def pyramid(size, settings, least):
@@ -170,30 +169,10 @@ def pyramid(size, settings, least):
             levels -= 1
     levels = min(levels, settings.iterations)
     sizes = [fit_size(height, width, max(1, round(max(size) / 2**i))) for i in reversed(range(levels))]
-    _check_side("the content", sizes[0], least)
+    check_side("the content", sizes[0], least)
     shares = [FINER_SHARE**i for i in range(levels)]
     counts = [max(1, round(settings.iterations * share / sum(shares))) for share in shares]
     counts[0] += max(0, settings.iterations - sum(counts))
     while sum(counts) > settings.iterations:
         counts[counts.index(max(counts))] -= 1
     return sizes, counts
-
-
-def _load(source, name, max_pixels):
-    image, alpha = load_image_and_alpha(source, max_pixels=max_pixels)
-    if alpha is not None and not alpha.any():
-        raise InputError(f"{name} is transparent everywhere: there is nothing to see")
-    return image, alpha
-
-
-def _at_most(image, alpha, size):
-    """Both at ``size``, or at their own where that is smaller."""
-    return resize_straight(image, alpha, size) if size[0] * size[1] < image[0, 0].numel() else (image, alpha)
-
-
-def _check_side(name, size, least):
-    if min(size) < least:
-        raise InputError(
-            f"{name} would be {size[1]} x {size[0]} pixels at the coarsest level; the layers chosen need at least "
-            f"{least} on each side: use a larger size, fewer levels, a less narrow picture or shallower layers"
-        )

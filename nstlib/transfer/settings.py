@@ -120,11 +120,8 @@ class Settings:
     color_strength: float = fields.number(
         1.0, 0, 1, group="style", help="from 0, the style's colours, to 1, the content's; only where color is not style"
     )
-    style_scale: float = fields.number(
-        1.0, 1e-12, group="style", help="size of the style relative to the result: larger values, larger strokes"
-    )
-    style_blend: tuple | None = fields.blend(
-        None, none="equal", group="style", help="relative weights of several style pictures"
+    brush: float = fields.number(
+        1.0, 1e-12, group="style", help="size of the strokes relative to the picture, 1 as in the painting"
     )
     seed: int = fields.whole(
         0, -(2**63), 2**63 - 1, group="optimization", help="seed of the noise that the optimization may start from"

@@ -21,7 +21,7 @@ from ..errors import Diverged, InputError
 from ..features.tiling import FULL
 from ..images import MAX_PIXELS, composite, to_pil
 from ..terms import ContentLoss, StyleLoss, TotalVariation, View
-from ..terms.standard import style_moments
+from ..terms.measures import style_moments
 from .canvas import CANVASES
 from .descent import Descent
 from .memory import Plans, is_out_of_memory, more_frugal
@@ -135,7 +135,7 @@ def stylize_tiles(
     that picture as ``init`` to continue.
 
     Args:
-        content, style: pictures, as for :func:`nstlib.stylize`; the style may be a list of them.
+        content, style: pictures, as for :func:`nstlib.stylize`; the style may be a list of them, without ``where``.
         tile, overlap: in pixels; see :class:`Grid`.
         rounds: how often all tiles are visited. After each round they are stitched and cut anew.
         share_moments: give the picture as a whole the style. False gives it to every tile on its own.
@@ -159,6 +159,8 @@ def stylize_tiles(
         backbone, _ = prepare_backbone(settings, device)
         least = backbone.smallest_side
         scene = Scene(content, style, settings, least=least, max_pixels=max_pixels)
+        if scene.layout.masks is not None:
+            raise InputError("stylize_tiles has no regions: leave out where=, or use stylize, which has")
         grid = Grid(*scene.size, tile, overlap)
         if min(tile, *scene.size) < least:
             raise InputError(f"tiles need at least {least} pixels a side, received {min(tile, *scene.size)}")
@@ -177,6 +179,7 @@ def _paint(scene, grid, rounds, share_moments, backbone, settings, device, progr
             here(transparencies[index]),
             lambda: [(here(picture), here(weights)) for picture, weights in scene.styles(scene.size)],
             lambda size: more_frugal(plan, plans.for_targets(size)),
+            tuple(scene.layout.at(scene.size)),
         )
 
     def moments_of_tile(index):

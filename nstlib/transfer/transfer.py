@@ -31,7 +31,8 @@ class StyleTransfer:
 
     Args:
         content: picture; whatever :func:`~nstlib.images.load_image` takes.
-        style: picture, or a list of pictures to blend.
+        style: picture or :class:`~nstlib.Style`, or a list of them, for regions of the picture or to blend.
+        protect: mask of what is to stay much as it is, such as a face; see :func:`~nstlib.masks.load_mask`.
         preset: name in :data:`~nstlib.transfer.presets.PRESETS`.
         terms: further terms of the loss; see :class:`~nstlib.terms.Objective`.
         targets: ``{name: {size: targets}}`` from another transfer's :attr:`targets`, reused instead of computed again:
@@ -45,25 +46,23 @@ class StyleTransfer:
         Diverged: on the way, when the loss is no longer a finite number.
 
     Example:
-        >>> from nstlib import samples
-        >>> transfer = StyleTransfer(samples.content(), samples.style(), size=64, iterations=3, backbone="compact")
+        >>> transfer = StyleTransfer("sample:chelsea", "sample:scream", size=64, iterations=3, backbone="compact")
         >>> for step in transfer:
         ...     if step.iteration == 2:
         ...         transfer.settings.style_weight *= 2
-        >>> transfer.picture.size
-        (64, 43)
     """
 
     def __init__(
-        self, content, style, *, preset="default", terms=(), targets=None, plan=None, max_pixels=MAX_PIXELS, **options
-    ):
+        self, content, style, *, protect=None, preset="default", terms=(), targets=None, plan=None,
+        max_pixels=MAX_PIXELS, **options,
+    ):  # fmt: skip
         with plain_torch():
             self.settings = settings = make_settings(preset, **options)
             self.terms = terms_by_name(standard_terms(settings), terms)
             self.device, self._plan = choose_device(settings.device), plan
             self._use_network(settings.precision)
             least = self.backbone.smallest_side
-            self._scene = Scene(content, style, settings, least=least, max_pixels=max_pixels)
+            self._scene = Scene(content, style, settings, protect=protect, least=least, max_pixels=max_pixels)
             self.sizes, self.counts = pyramid(self._scene.size, settings, least)
             self._known, self._level = targets_of_terms(targets or {}, self.terms), 0
             self._descent = self._begin(self.size)
@@ -155,8 +154,10 @@ class StyleTransfer:
 
     @property
     def floats_per_pixel(self):
-        """How many values of the network's type the terms keep per pixel of the picture."""
-        return sum(getattr(t, "floats_per_pixel", lambda backbone: 0)(self.backbone) for t in self.terms.values())
+        """How many values of the network's type the terms and the masks keep per pixel of the picture."""
+        return self._scene.layout.floats_per_pixel + sum(
+            getattr(t, "floats_per_pixel", lambda backbone: 0)(self.backbone) for t in self.terms.values()
+        )
 
     def plan_at(self, size):
         """The :class:`~nstlib.features.Plan` for an iteration at ``size`` (height, width)."""

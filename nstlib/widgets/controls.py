@@ -66,6 +66,8 @@ def of_the_picture(saved):
     what says on which machine and from which file it was painted."""
     machine = [name for name, field in FIELDS.items() if field.metadata["group"] == "machine"]
     left_out = {*machine, "weights", "network"}
+    if "style_scale" in saved:  # its name in earlier versions
+        saved = {**saved, "brush": saved["style_scale"]}
     return {name: value for name, value in saved.items() if name in FIELDS and name not in left_out and value != GIVEN}
 
 

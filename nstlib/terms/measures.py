@@ -1,0 +1,99 @@
+"""What the terms measure in feature maps: sums over pixels with weights, and whole maps."""
+
+import torch
+import torch.nn.functional as F
+
+from ..features.tiling import feature_sums
+from ..moments import Moments, at_least_float32
+
+
+def style_moments(backbone, image, layers, plan, weights=None):
+    """``{layer: Moments}`` of a picture, without gradient.
+
+    Args:
+        backbone: :class:`~nstlib.features.Backbone`.
+        image: RGB in [0, 1], shape (N, 3, H, W).
+        layers: names of layers.
+        plan: :class:`~nstlib.features.Plan`.
+        weights: of the pixels, shape (1, 1, H, W), or None.
+    """
+    with torch.no_grad():
+        taps = [(layer, _sums_of_moments(layer_weights(backbone, layer, weights))) for layer in layers]
+        sums = feature_sums(backbone, image, taps, plan)
+    return {layer: Moments(*found) for layer, found in zip(layers, sums, strict=True)}
+
+
+def feature_maps(backbone, image, layers, plan):
+    """``{layer: feature map}`` of a picture, gathered from tiles; in the network's type.
+
+    Args:
+        backbone: :class:`~nstlib.features.Backbone`.
+        image: RGB in [0, 1], shape (N, 3, H, W).
+        layers: names of layers.
+        plan: function that gives the :class:`~nstlib.features.Plan` for a size.
+    """
+    maps = {}
+    for layer in layers:
+        height, width = (side >> backbone.downsampling(layer) for side in image.shape[2:])
+        maps[layer] = image.new_empty(len(image), backbone.channels(layer), height, width, dtype=backbone.dtype)
+
+    def gather(layer):
+        def put(features, rows, columns):
+            maps[layer][..., rows, columns] = features
+            return ()
+
+        return layer, put
+
+    feature_sums(backbone, image, [gather(layer) for layer in layers], plan(image.shape[2:]))
+    return maps
+
+
+def layer_weights(backbone, layer, weights):
+    """Pixel weights (1, 1, H, W) at the size of a layer's map: means over the pixels that each feature stands for."""
+    if weights is None:
+        return None
+    size = [side >> backbone.downsampling(layer) for side in weights.shape[2:]]
+    # On the CPU: Apple's GPUs can only reduce by whole factors.
+    return F.adaptive_avg_pool2d(weights.cpu(), size).to(weights.device)
+
+
+def _sums_of_moments(weights):
+    def measure(features, rows, columns):
+        return Moments.of(features, _part(weights, rows, columns)).tensors
+
+    return measure
+
+
+def sums_over_regions(visible, *masks):
+    """Measure of a tap: the sum of ``visible``, and the tensors of the :class:`Moments` of each mask, one by one.
+
+    Args:
+        visible, masks: at the size of the layer, shape (1, 1, h, w), or None for 1 everywhere.
+    """
+
+    def measure(features, rows, columns):
+        tensors = [Moments.of(features, _part(mask, rows, columns)).tensors for mask in masks]
+        # Without its features: how much of the picture can be seen.
+        total = Moments.of(features[:, :0].detach(), _part(visible, rows, columns)).count
+        return total, *(tensor for moments in tensors for tensor in moments)
+
+    return measure
+
+
+def _part(weights, rows, columns):
+    return None if weights is None else weights[..., rows, columns]
+
+
+def product(weights, others):
+    """Of pixel weights, each of which may be None for 1 everywhere."""
+    return others if weights is None else weights if others is None else weights * others
+
+
+def squared_error(target, weights):
+    """Measure of a tap: the weighted sum of squared differences from a ``target`` map, a tuple of shape (N,)."""
+
+    def measure(features, rows, columns):
+        error = (at_least_float32(features) - target[..., rows, columns]).square()
+        return (product(error, _part(weights, rows, columns)).sum((1, 2, 3)),)
+
+    return measure
