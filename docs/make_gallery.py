@@ -7,7 +7,7 @@ from PIL import Image
 import nstlib
 
 FOLDER = Path(__file__).parent
-SETTINGS = {"size": 640, "backbone": "compact"}
+SETTINGS = {"size": 384, "backbone": "compact"}
 PICTURES = {
     ("chelsea", "starry_night"): {},
     ("astronaut", "scream"): {},
