@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.linalg
+import torch
 from conftest import make_net, make_picture
 
 from nstlib import InputError, load_backbone, load_image, samples
@@ -61,6 +62,22 @@ def test_style_distance_of_means_and_deviations(small_net, pair):
 def test_content_distance(small_net, pair):
     a, b = (vectors(small_net, image, "relu4_2") for image in pair)
     assert content_distance(*pair, small_net) == pytest.approx(((a - b) ** 2).sum() / (b**2).sum(), rel=1e-9)
+
+
+def test_masks_choose_the_pixels_that_count(small_net, pair):
+    image, other = pair
+    half = torch.zeros(1, 1, 90, 110, dtype=torch.float64)
+    half[..., :55] = 1
+    mixed = torch.where(half > 0, image, other)
+    for distance in (content_distance, style_distance):
+        masked = {"mask": half, "style_mask": half} if distance is style_distance else {"mask": half}
+        assert distance(mixed, image, small_net, **masked) < 0.1 * distance(mixed, image, small_net)
+        everywhere = {name: torch.ones_like(half) for name in masked}
+        assert distance(*pair, small_net, **everywhere) == pytest.approx(distance(*pair, small_net), rel=1e-9)
+        with pytest.raises(InputError, match=r"a mask must have the shape \(1, 1, 90, 110\)"):
+            distance(*pair, small_net, mask=half[..., :50])
+        with pytest.raises(InputError, match="above 0 somewhere"):
+            distance(*pair, small_net, mask=0 * half)
 
 
 def test_frechet_distance_against_scipy(small_net, pair):
