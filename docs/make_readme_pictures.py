@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from nstlib import Backbone, load_backbone, load_image, samples, stylize
+from nstlib import Backbone, Style, load_backbone, load_image, regions, samples, stylize
 from nstlib.features import ARCHITECTURES
 from nstlib.images import resize_straight, to_pil
 from nstlib.networks.upscale import upscale
@@ -55,9 +55,13 @@ def main():
     parts = [large.crop((x - reach, y - reach, x + reach, y + reach)) for reach in (300, 120, 50) for x, y in [middle]]
     save("04", parts)
     random = Backbone.random(ARCHITECTURES["compact"], deepest="relu5_1")
-    others = [stylize(photograph, painting, **{**CAT, "backbone": network}) for network in (random, "vgg19")]
-    save("05", [others[0], painted, others[1]])
+    with Image.open(FOLDER.parents[1] / "nstlib" / "widgets" / "first.jpg") as by_vgg19:
+        save("05", [stylize(photograph, painting, **{**CAT, "backbone": random}), painted, by_vgg19])
     save("06", enlarged())
+    rocket = samples.content("rocket")
+    masks = regions.segments(load_image(rocket), 3)
+    styles = [Style(painting, where=masks[0]), Style("sample:scream")]
+    save("07", [rocket, regions.show(rocket, masks), stylize(rocket, styles, **CAT)])
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def scribbles(photo, labels):
     seeds[(rows * scale[0]).astype(int), (columns * scale[1]).astype(int)] = labels[rows, columns]
     if len(np.unique(seeds[seeds > 0])) < count:
         raise InputError("some scribbles lie on top of each other: draw them further apart")
-    options = {"beta": 500, "mode": "cg_j", "tol": 1e-6, "channel_axis": -1, "return_full_prob": True}
+    options = {"beta": 500, "mode": "bf", "channel_axis": -1, "return_full_prob": True}
     return _enlarged(np.stack(random_walker(_lab(small) / 100, seeds, **options)), size)
 
 
@@ -110,7 +110,7 @@ def segments(photo, n=3):
     picture = load_image(photo)
     small = _reduced(picture)
     lab = _lab(small)
-    parts = slic(lab, SUPERPIXELS, compactness=10, convert2lab=False, start_label=0, channel_axis=-1)
+    parts = slic(small[0].permute(1, 2, 0).numpy(), SUPERPIXELS, compactness=10, start_label=0, channel_axis=-1)
     places = PLACE * np.stack(np.mgrid[: parts.shape[0], : parts.shape[1]], -1) / max(parts.shape)
     values = np.concatenate([lab, places], -1).reshape(-1, 5)
     counts = np.bincount(parts.ravel())

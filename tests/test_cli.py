@@ -131,6 +131,9 @@ def test_other_formats(folder, suffix):
             "argument --iterations: expected a whole number",
         ),
         (["content.png", "style.png", "--memory=-2GB"], "or a number of bytes such as 2GB"),
+        (["content.png", "--style", "style.png@no.png"], "the mask of style 1: no such file: no.png"),
+        (["content.png", "--style", "style.png@weight=x"], "the weight of a style must be a number, received 'x'"),
+        (["content.png", "style.png", "--style-scale=2"], "--style-scale is gone: brush is the size of strokes"),
         (["content.png"], "at least one style picture is needed"),
         (["content.png", "style.png", "--quiet", "other.jpg"], "unexpected 'other.jpg': name all pictures before"),
         *(
@@ -184,6 +187,20 @@ def test_an_unknown_option_or_choice_names_the_nearest(folder, arguments, near, 
 )
 def test_sizes_of_memory(text, number):
     assert make_parser().parse_args(["a", "b", "--memory", text]).memory == number
+
+
+def test_styles_in_regions_and_a_protected_part(folder, monkeypatch):
+    """As in Python, to the last bit."""
+    monkeypatch.chdir(folder)
+    left = np.tile(np.uint8([255] * 30 + [0] * 50), (64, 1))
+    Image.fromarray(left).save("left.png")
+    regions = ("--style", "style.png@left.png@brush=0.5", "--style", "other.jpg@weight=2", "--protect", "left.png")
+    assert call("content.png", *regions, *FAST, "-o", "a.png") == 0
+    styles = [nstlib.Style("style.png", where=left, brush=0.5), nstlib.Style("other.jpg", weight=2)]
+    options = {"backbone": "compact", "size": 64, "iterations": 4, "progress": False, "protect": left}
+    assert np.array_equal(pixels("a.png"), nstlib.stylize("content.png", styles, **options))
+    assert call("content.png", *regions, *FAST, "-o", "left.png", "--force") == cli.EXIT_INPUT  # it is read
+    assert np.array_equal(pixels("left.png"), left)
 
 
 def test_weights_go_by_their_letters_too():

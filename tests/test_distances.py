@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import scipy.linalg
+import torch
+import torch.nn.functional as F
 from conftest import make_net, make_picture
 
 from nstlib import InputError, load_backbone, load_image, samples
@@ -61,6 +63,32 @@ def test_style_distance_of_means_and_deviations(small_net, pair):
 def test_content_distance(small_net, pair):
     a, b = (vectors(small_net, image, "relu4_2") for image in pair)
     assert content_distance(*pair, small_net) == pytest.approx(((a - b) ** 2).sum() / (b**2).sum(), rel=1e-9)
+
+
+def test_masks_choose_the_pixels_that_count(small_net, pair):
+    """Computed once more, with the mask at the size of each layer."""
+    mask, other = torch.rand(2, 1, 1, 90, 110, dtype=torch.float64)
+
+    def weighted(image, layer, weights):
+        values = vectors(small_net, image, layer)
+        size = [side >> small_net.downsampling(layer) for side in (90, 110)]
+        return values, F.adaptive_avg_pool2d(weights, size).numpy().reshape(-1, 1)
+
+    (a, w), (b, _) = (weighted(image, "relu4_2", mask) for image in pair)
+    expected = (w * (a - b) ** 2).sum() / (w * b**2).sum()
+    assert content_distance(*pair, small_net, mask=mask) == pytest.approx(expected, rel=1e-6)
+    expected = []
+    for layer in STYLE_LAYERS:
+        found = [weighted(image, layer, weights) for image, weights in zip(pair, (mask, other), strict=True)]
+        a, b = ((w * f).T @ f / w.sum() for f, w in found)
+        expected.append(((a - b) ** 2).sum() / (b**2).sum())
+    found = style_distance(*pair, small_net, mask=mask, style_mask=other)
+    assert found == pytest.approx(np.mean(expected), rel=1e-6)
+    for distance in (content_distance, style_distance):
+        with pytest.raises(InputError, match=r"a mask must have the shape \(1, 1, 90, 110\)"):
+            distance(*pair, small_net, mask=mask[..., :50])
+        with pytest.raises(InputError, match="above 0 somewhere"):
+            distance(*pair, small_net, mask=0 * mask)
 
 
 def test_frechet_distance_against_scipy(small_net, pair):
