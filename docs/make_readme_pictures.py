@@ -58,10 +58,10 @@ def main():
     with Image.open(FOLDER.parents[1] / "nstlib" / "widgets" / "first.jpg") as by_vgg19:
         save("05", [stylize(photograph, painting, **{**CAT, "backbone": random}), painted, by_vgg19])
     save("06", enlarged())
-    rocket = samples.content("rocket")
-    masks = regions.segments(load_image(rocket), 3)
-    styles = [Style(painting, where=masks[0]), Style("sample:scream")]
-    save("07", [rocket, regions.show(rocket, masks), stylize(rocket, styles, **CAT)])
+    astronaut = samples.content("astronaut")
+    masks = regions.segments(astronaut, 3)
+    styles = [Style(painting, where=masks[0]), Style("sample:scream", where=masks[1]), Style("sample:great_wave")]
+    save("07", [astronaut, regions.show(astronaut, masks), stylize(astronaut, styles, **CAT)])
 
 
 if __name__ == "__main__":
