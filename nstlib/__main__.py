@@ -12,13 +12,15 @@ from tqdm.auto import tqdm
 
 from .arguments import make_parser
 from .errors import InputError
-from .images import check_output, save_image
+from .images import check_output, load_image, save_image
+from .many import find_contents, is_done, name_outputs, recipe_of, share_of_process
 from .networks.upscale import load_upscaler
-from .styles import sources_of
+from .styles import as_styles, sources_of
 from .transfer.estimate import estimate, largest_size
 from .transfer.interruption import despite_interruption
 from .transfer.memory import SAFE_SHARE, free_memory
 from .transfer.run import check_checkpoint, refuse_inputs, run
+from .transfer.settings import OPTIONS
 from .transfer.transfer import StyleTransfer
 
 EXIT_FAILED, EXIT_INPUT, EXIT_DIVERGED, EXIT_INTERRUPTED = 1, 2, 3, 130
@@ -29,7 +31,12 @@ def main(arguments=None):
     """Run the command line; returns the exit status."""
     with _terminal():
         try:
-            return _paint(**vars(make_parser().parse_args(arguments)))
+            options = vars(make_parser().parse_args(arguments))
+            options["styles"] = [*options.pop("style"), *options.pop("more")]
+            if not options["styles"]:
+                raise InputError("the following arguments are required: STYLE; see --help")
+            contents = find_contents(options["content"])
+            return _paint(**options) if contents is None else _paint_all(contents, **options)
         except InputError as error:
             _complain(f"error: {error}")
             return EXIT_INPUT
@@ -38,13 +45,45 @@ def main(arguments=None):
             return EXIT_INTERRUPTED
 
 
+def _paint_all(contents, content, output, force, checkpoint, resume, **options):
+    """Paint every picture by itself; whatever befalls one, the others are painted."""
+    if checkpoint is not None or resume:
+        raise InputError("--checkpoint is for one picture; of many, those that are done are skipped")
+    folder = Path("stylized" if output is None else output).expanduser()
+    outputs = name_outputs(contents, folder)
+    for style in as_styles(options["styles"]):
+        load_image(style.picture, max_pixels=options["max_pixels"])  # once refused, not once for every picture
+    chosen = {name: value for name, value in options.items() if name in OPTIONS or name in ("preset", "upscale")}
+    asked = [*options["styles"], options["protect"]]
+    inputs = [*asked, *sources_of(asked), *map(options.get, ("init", "weights"))]
+    recipes = {path: recipe_of([path, *inputs], **chosen) for path in share_of_process(contents)}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {folder}: {error.strerror}") from None
+    failed = False
+    for number, path in enumerate(contents, 1):
+        if path not in recipes:
+            continue
+        begin, output = f"{number}/{len(contents)} {path}: ", str(outputs[path])
+        if is_done(output, recipes[path]) and not force:
+            _say(f"{begin}done before, {output}")
+            continue
+        try:
+            status = _paint(str(path), output=output, force=force, recipe=recipes[path], begin=begin, **options)
+        except Exception as error:
+            _complain(f"error: {begin}{str(error) or type(error).__name__}")
+            status = EXIT_FAILED
+        if status == EXIT_INTERRUPTED:
+            return status
+        failed |= status != 0
+    return EXIT_FAILED if failed else 0
+
+
 def _paint(
-    content, style, more, protect, output, force, upscale, checkpoint, checkpoint_every, resume, max_pixels, estimate,
-    quiet, **options,
+    content, styles, output, force, upscale, checkpoint_every, max_pixels, estimate, quiet,
+    protect=None, checkpoint=None, resume=False, recipe=None, begin="", **options,
 ):  # fmt: skip
-    styles = [*style, *more]
-    if not styles:
-        raise InputError("the following arguments are required: STYLE; see --help")
     inputs = [content, *sources_of(styles), *sources_of(protect), *map(options.get, ("init", "weights"))]
     state = check_checkpoint(checkpoint, checkpoint_every, resume, inputs)
     output = _free_name("stylized.png") if output is None else output
@@ -56,7 +95,7 @@ def _paint(
     transfer = StyleTransfer(content, styles, protect=protect, max_pixels=max_pixels, **options)
     check_output(output, tuple(side * upscale for side in transfer.sizes[-1]))
     if estimate:
-        _print_estimate(transfer)
+        _print_estimate(transfer, begin)
         return 0
     painted = run(
         transfer,
@@ -67,9 +106,9 @@ def _paint(
         resume=resume,
     )
     note = transfer.as_dict() | ({"upscale": painted.scale} if painted.scale > 1 else {})
-    kept, interrupted = despite_interruption(lambda: _save(painted, output, note))
+    kept, interrupted = despite_interruption(lambda: _save(painted, output, note, recipe))
     if kept is not None:
-        _say(kept)
+        _say(f"{begin}{kept}")
     if kept != output:
         return EXIT_FAILED
     return EXIT_INTERRUPTED if interrupted else EXITS[painted.end]
@@ -85,10 +124,10 @@ def _refuse_to_overwrite(output, state, resume):
         raise InputError(f"{output} exists already: choose another name, or --force to replace it")
 
 
-def _save(painted, output, note):
+def _save(painted, output, note, recipe):
     """Write the picture, under another name if that fails; returns the name, or None if nothing could be written."""
     try:
-        save_image(painted.image, output, alpha=painted.alpha, settings=note)
+        save_image(painted.image, output, alpha=painted.alpha, settings=note, recipe=recipe)
         return output
     except Exception as error:  # whatever went wrong, a full disk or a missing folder, must not cost hours of work
         for folder in (Path(output).expanduser().parent, tempfile.gettempdir()):
@@ -108,9 +147,9 @@ def _free_name(path):
     return str(next(name for name in names if not os.path.lexists(name)))
 
 
-def _print_estimate(transfer):
+def _print_estimate(transfer, begin):
     needs = estimate(transfer)
-    _say(f"this transfer: {needs}")
+    _say(f"{begin}this transfer: {needs}")
     free = SAFE_SHARE * free_memory(transfer.device)
     height, width = needs.size
     settings = transfer.settings

@@ -1,6 +1,7 @@
 """Torch's modes, random numbers and devices as the library needs them, whatever the caller has set."""
 
 import contextlib
+import os
 
 import torch
 
@@ -77,8 +78,10 @@ def choose_device(name):
     """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        # With its index, as tensors report it: "cuda" and "cuda:0" are not equal.
-        return usable_device(next(kind for kind, there in available.items() if there))
+        name = next(kind for kind, there in available.items() if there)
     if not available[name.partition(":")[0]]:
         raise InputError(f"device {name} is not available on this machine; use device='auto' or 'cpu'")
+    if name == "cuda":  # each of the processes that torchrun starts on a machine has a GPU of its own
+        name = f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
+    # With its index, as tensors report it: "cuda" and "cuda:0" are not equal.
     return usable_device(name)

@@ -22,6 +22,7 @@ examples:
   %(prog)s photo.jpg painting.jpg --size 3840 --checkpoint state.pt   (after an interruption: the same and --resume)
   %(prog)s sample:chelsea sample:swirls --style sample:embers@weight=3 --backbone compact
   %(prog)s photo.jpg --style night.jpg@sky.png --style field.jpg@brush=2 --protect face.png
+  %(prog)s photos/ painting.jpg -o paintings/
 
 exit status:
   0    the picture is finished
@@ -81,7 +82,7 @@ def make_parser():
     parser.add_argument("--studio", action=_Studio, nargs=0, help="open the studio in JupyterLab, without pictures")
 
     add = parser.add_argument_group("pictures").add_argument
-    add("content", metavar="CONTENT")
+    add("content", metavar="CONTENT", help="a folder, or a pattern such as 'photos/*.jpg', for many, each by itself")
     add("style", metavar="STYLE", nargs="*", default=[], help="several are blended")
     add(
         "--style",
@@ -94,7 +95,10 @@ def make_parser():
     )
     add("--protect", metavar="MASK", default=None, type=_reader(parse_mask), help="keep what is white in this picture")
     _add_settings(add, "pictures")
-    output = "PNG, JPEG, WebP or 16-bit TIFF (default: stylized.png, or the next free number after it)"
+    output = (
+        "PNG, JPEG, WebP or 16-bit TIFF (default: stylized.png, or the next free number after it); of many pictures "
+        "the folder (default: stylized), in which those already painted so are skipped"
+    )
     add("-o", "--output", metavar="FILE", default=None, help=output)
     add("--force", action="store_true", default=False, help="replace an output or a checkpoint that exists already")
     add("--upscale", type=int, metavar=_one_of(1, *SCALES), default=1, help="enlarge the finished picture")

@@ -138,7 +138,7 @@ def to_pil(image, alpha=None):
     return Image.fromarray(_to_integers(*_with_alpha(load_image_and_alpha(image)[0], alpha), np.uint8))
 
 
-def save_image(image, path, *, alpha=None, settings=None):
+def save_image(image, path, *, alpha=None, settings=None, recipe=None):
     """Write a picture and the settings it was made with; the file is written completely or not at all.
 
     Args:
@@ -147,6 +147,7 @@ def save_image(image, path, *, alpha=None, settings=None):
         alpha: transparency (1, 1, H, W), in place of the picture's own. JPEG has none: there the picture is
             composited on white.
         settings: dict that :func:`read_settings` returns; values without a JSON type are stored as text.
+        recipe: text that identifies what it was made from; see :func:`nstlib.many.recipe_of`.
 
     Raises:
         InputError: a path that :func:`check_output` refuses, an invalid picture, or a full disk.
@@ -160,7 +161,7 @@ def save_image(image, path, *, alpha=None, settings=None):
     pixels = _to_integers(image, alpha, np.uint16 if suffix in (".tif", ".tiff") else np.uint8)
     try:
         with written_whole(target) as part:
-            encode(pixels, part, suffix, settings or {})
+            encode(pixels, part, suffix, settings or {}, recipe)
     except (OSError, ValueError) as error:
         raise InputError(f"could not write {path}: {error}; save the picture elsewhere or in another format") from error
 

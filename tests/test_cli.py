@@ -199,7 +199,7 @@ def test_what_is_not_named_is_left_to_presets():
 def test_help_shows_examples_that_parse_and_the_exit_status():
     text = make_parser().format_help()
     examples = re.findall(r"^  python -m nstlib (.*?)(?:   .*)?$", text, re.MULTILINE)
-    assert len(examples) == 4
+    assert len(examples) == 5
     for example in examples:
         make_parser().parse_args(example.split())
     for status in (cli.EXIT_FAILED, cli.EXIT_INPUT, cli.EXIT_DIVERGED, cli.EXIT_INTERRUPTED):

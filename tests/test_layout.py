@@ -32,7 +32,7 @@ ORDER = words(
     "widgets.drawing widgets.curves widgets.thumbnails widgets.comparison widgets.shelf widgets.picker widgets.groups",
     "widgets.controls widgets.steering widgets.speeds widgets.desk widgets.bar widgets.worker widgets.opening",
     "widgets.snapshots widgets.view widgets.saving widgets.studio widgets widgets.launch",
-    "arguments __main__",
+    "arguments many __main__",
 )
 #: What someone new reads to know how a picture is painted; the other wings hang beside it.
 PATH = words(

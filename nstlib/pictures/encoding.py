@@ -17,7 +17,7 @@ _IMAGE_DESCRIPTION = 0x010E
 _LONGEST_EXIF = 65500  # bytes, of a JPEG
 
 
-def encode(pixels, path, suffix, settings):
+def encode(pixels, path, suffix, settings, recipe=None):
     """Write a picture file.
 
     Args:
@@ -25,8 +25,9 @@ def encode(pixels, path, suffix, settings):
         path: file to write; its own suffix does not matter.
         suffix: one of :data:`SUFFIXES`, which decides the format.
         settings: dict that :func:`settings_of` reads back; values without a JSON type are stored as text.
+        recipe: text that :func:`read_recipe` reads back.
     """
-    note = json.dumps({"nstlib": _plain_values(settings)})
+    note = json.dumps({"nstlib": _plain_values(settings)} | ({} if recipe is None else {"recipe": recipe}))
     if suffix in (".tif", ".tiff"):
         extra = ["unassalpha"] if pixels.shape[2] == 4 else None
         tifffile.imwrite(path, pixels, photometric="rgb", extrasamples=extra, description=note, compression="zlib")
@@ -56,12 +57,21 @@ def _encode_8_bits(picture, file, suffix, note):
 
 def settings_of(picture):
     """The settings that :func:`encode` stored in the file of an opened PIL image, or None."""
-    try:
-        note = picture.info.get("nstlib") or picture.getexif().get(_IMAGE_DESCRIPTION)
-        settings = json.loads(note)["nstlib"]
-    except Exception:  # what other programs store there can be anything, and broken in any way
-        return None
+    settings = _note_of(picture).get("nstlib")
     return settings if isinstance(settings, dict) else None
+
+
+def read_recipe(picture):
+    """The recipe that :func:`encode` stored in the file of an opened PIL image, or None."""
+    return _note_of(picture).get("recipe")
+
+
+def _note_of(picture):
+    try:
+        note = json.loads(picture.info.get("nstlib") or picture.getexif().get(_IMAGE_DESCRIPTION))
+    except Exception:  # what other programs store there can be anything, and broken in any way
+        return {}
+    return note if isinstance(note, dict) else {}
 
 
 def _plain_values(value):
