@@ -20,7 +20,7 @@ ORDER = words(
     "pictures pictures.formats pictures.pixels pictures.tiff pictures.decoding pictures.encoding pictures.sources",
     "images masks styles regions color sheet",
     "features.replicate features.backbone features.weight_files features.original features.pretrained",
-    "features.tiling features",
+    "features.tiling features.ranks features.rectangles features",
     "networks networks.tiles networks.upscale",
     "terms.objective terms.measures terms.standard terms",
     "metrics.fidelity metrics.seams metrics.distances metrics.sharpness metrics.summary metrics",

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from tqdm.auto import tqdm
 
+from ..ambient import is_out_of_memory
 from ..checks import number
 from ..errors import Diverged, InputError
 from ..files import check_destination
@@ -17,7 +18,6 @@ from ..networks.upscale import load_upscaler, upscale_straight
 from ..pictures.sources import local_path
 from ..styles import sources_of
 from .interruption import despite_interruption
-from .memory import is_out_of_memory
 from .transfer import StyleTransfer
 
 

@@ -15,7 +15,7 @@ from itertools import pairwise
 import torch
 from tqdm.auto import tqdm
 
-from ..ambient import choose_device, plain_torch
+from ..ambient import choose_device, is_out_of_memory, plain_torch
 from ..checks import whole
 from ..errors import Diverged, InputError
 from ..features.tiling import FULL
@@ -24,7 +24,7 @@ from ..terms import ContentLoss, StyleLoss, TotalVariation, View
 from ..terms.measures import style_moments
 from .canvas import CANVASES
 from .descent import Descent
-from .memory import Plans, is_out_of_memory, more_frugal
+from .memory import Plans, more_frugal
 from .network import prepare_backbone
 from .presets import make_settings
 from .scene import Scene

@@ -7,6 +7,7 @@ from functools import partial
 from ..ambient import choose_device, plain_torch
 from ..checkpoints import read_state, write_state
 from ..errors import InputError
+from ..features.ranks import ALONE
 from ..images import MAX_PIXELS, save_image, to_pil
 from ..terms import standard_terms
 from .canvas import CANVASES
@@ -38,6 +39,7 @@ class StyleTransfer:
         targets: ``{name: {size: targets}}`` from another transfer's :attr:`targets`, reused instead of computed again:
             ``{"style": other.targets["style"]}`` for another content in the same style. Other sizes compute theirs.
         plan: :class:`~nstlib.features.Plan` for every size, instead of the one that ``memory`` decides.
+        ranks: of the processes that paint it together, each with its transfer; see :mod:`nstlib.transfer.processes`.
         max_pixels: larger input pictures are refused.
         **options: fields of :class:`~nstlib.Settings`, or its ``style_strength``.
 
@@ -53,13 +55,13 @@ class StyleTransfer:
     """
 
     def __init__(
-        self, content, style, *, protect=None, preset="default", terms=(), targets=None, plan=None,
+        self, content, style, *, protect=None, preset="default", terms=(), targets=None, plan=None, ranks=ALONE,
         max_pixels=MAX_PIXELS, **options,
     ):  # fmt: skip
         with plain_torch():
             self.settings = settings = make_settings(preset, **options)
             self.terms = terms_by_name(standard_terms(settings), terms)
-            self.device, self._plan = choose_device(settings.device), plan
+            self.device, self._plan, self.ranks = choose_device(settings.device), plan, ranks
             self._use_network(settings.precision)
             least = self.backbone.smallest_side
             self._scene = Scene(content, style, settings, protect=protect, least=least, max_pixels=max_pixels)
@@ -165,26 +167,21 @@ class StyleTransfer:
 
     def _use_network(self, precision):
         self.backbone, self._network = prepare_backbone(replace(self.settings, precision=precision), self.device)
-        self.plans = Plans(self.backbone, self.device, self.settings.memory, self._plan)
+        self.plans = Plans(self.backbone, self.device, self.settings.memory, self._plan, self.ranks)
 
     def _begin(self, size):
         """A descent at ``size`` from the picture to start with."""
         start, *task = self._task(size)
-        return Descent(CANVASES[self.settings.canvas](start), self.terms, self.settings, *task)
+        return Descent(CANVASES[self.settings.canvas](start), self.terms, self.settings, *task, ranks=self.ranks)
 
     def _task(self, size):
         """Of a level: start, plan, a function that gives its view and keeps no transfer alive, known targets."""
         start = self._scene.start(size).to(self.device, self.backbone.arithmetic)
         known = {name: targets[size] for name, targets in self._known.items() if size in targets}
-        return start, self.plan_at(size), partial(self._scene.view, size, self.backbone, self.plans.for_targets), known
+        return start, self.plan_at(size), partial(self._scene.view, size, self.backbone, self.plans), known
 
     def save_checkpoint(self, path):
-        """Write the whole state to a file, which appears whole or not at all.
-
-        Raises:
-            InputError: the file cannot be written there.
-            OSError: the disk is full, or fails.
-        """
+        """Write the whole state to a file, whole or not at all; raises as :func:`~nstlib.checkpoints.write_state` does."""
         own = {"inputs": _fingerprint(self), "precision": self.precision, "level": self._level}
         write_state({**own, **self._descent.state()}, path)
 
