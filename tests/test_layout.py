@@ -25,7 +25,7 @@ ORDER = words(
     "terms.objective terms.measures terms.standard terms",
     "metrics.fidelity metrics.seams metrics.distances metrics.sharpness metrics.summary metrics",
     "transfer.optimizers transfer.canvas transfer.fields transfer.settings transfer.presets transfer.precision",
-    "transfer.network transfer.interruption transfer.memory transfer.stepper transfer.descent",
+    "transfer.network transfer.interruption transfer.processes transfer.memory transfer.stepper transfer.descent",
     "transfer.layout transfer.paintings transfer.scene transfer.step transfer.given transfer.transfer",
     "transfer.estimate transfer.split transfer.run transfer",
     "training",

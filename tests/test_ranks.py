@@ -1,14 +1,27 @@
 """One picture over several ranks: the same picture as one process paints, whatever befalls one of them."""
 
+import contextlib
+import copy
 import functools
+import os
+import signal
+import subprocess
+import sys
 import threading
+import time
+import warnings
 
+import numpy as np
+import psutil
 import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 from conftest import make_net, make_picture
+from PIL import Image
 
 from nstlib import InputError, StyleTransfer
-from nstlib.features.ranks import ALONE, Ranks
+from nstlib.features.ranks import ALONE, INPUT, Elsewhere, MemoryElsewhere, Ranks
 from nstlib.features.rectangles import divide, shared_sums
 from nstlib.features.tiling import FULL, Plan, feature_sums
 
@@ -127,3 +140,220 @@ def test_threads_paint_the_same_picture(count, options):
     whole = painted(transfer_of(**options))
     for picture in in_threads(count, lambda ranks: painted(transfer_of(ranks, **options))):
         assert (picture - whole).abs().max() < (1e-9 if options["optimizer"] == "Adam" else 1e-6)
+
+
+#: How many ranks paint with which options.
+CASES = [
+    (2, {"optimizer": "Adam"}),
+    (3, {"optimizer": "Adam", "plan": Plan(5, 32), "style_loss": "mean_std"}),
+    (4, {"optimizer": "Adam", "levels": 2}),
+    (4, {"optimizer": "LBFGS"}),
+]
+
+
+def paint_as_rank(rank, folder):
+    """One of four processes; paints those of the cases that have so many ranks."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=4)
+    groups = {count: dist.new_group(range(count)) for count in (2, 3, 4)}
+    for index, (count, options) in enumerate(CASES):
+        if rank < count:
+            ranks = Ranks(rank, count, functools.partial(dist.all_reduce, group=groups[count]))
+            picture = painted(transfer_of(ranks, **options))
+            assert not ranks.differ(picture)
+            if rank == 0:
+                torch.save(picture, f"{folder}/{index}.pt")
+    dist.destroy_process_group()
+
+
+def test_processes_paint_the_same_picture(tmp_path):
+    mp.spawn(paint_as_rank, (str(tmp_path),), nprocs=4)
+    for index, (_, options) in enumerate(CASES):
+        difference = (torch.load(tmp_path / f"{index}.pt") - painted(transfer_of(**options))).abs().max()
+        assert difference < (1e-9 if options["optimizer"] == "Adam" else 1e-6)
+
+
+# Whatever befalls one of them
+
+
+def failing(error, ranks, index=1):
+    """Whether a block that ends with ``error`` on one rank ends on all, and as what."""
+    try:
+        with ranks.together():
+            if ranks.index == index:
+                raise error
+    except BaseException as found:
+        return found
+    return None
+
+
+def test_an_error_of_one_is_one_of_all():
+    error = InputError("no such file")
+    first, second, third = in_threads(3, lambda ranks: failing(error, ranks))
+    assert second is error
+    assert (type(first), type(third)) == (Elsewhere, Elsewhere)
+    assert (str(third), third.kind) == ("rank 1 failed", INPUT)
+    first, second = in_threads(2, lambda ranks: failing(MemoryError(), ranks))
+    assert (type(first), type(second)) == (MemoryElsewhere, MemoryError)
+    assert in_threads(2, lambda ranks: failing(error, ranks, index=5)) == [None, None]
+
+
+def test_what_several_notice_is_said_by_the_first():
+    def work(ranks):
+        with contextlib.suppress(Elsewhere), ranks.together():
+            raise InputError(f"said by {ranks.index}")
+
+    with pytest.raises(InputError, match="said by 0"):
+        in_threads(3, work)
+
+
+def test_all_are_interrupted_at_the_same_iteration():
+    def work(ranks):
+        transfer = transfer_of(ranks, size=(64, 64))
+        try:
+            for step in transfer:
+                if step.iteration == 3 and ranks.index == 1:
+                    ranks.interrupted = True
+        except KeyboardInterrupt:
+            return transfer.iteration
+
+    assert in_threads(2, work) == [3, 3]
+
+
+@pytest.mark.parametrize("where", ["forward", "backward", "update"])
+def test_when_memory_runs_out_on_one_all_repeat_the_iteration(where, monkeypatch):
+    options = {"size": (64, 96), "iterations": 12, "optimizer": "LBFGS" if where == "update" else "Adam"}
+    whole = painted(transfer_of(**options))
+
+    class Full(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, wanted):
+            ctx.wanted = wanted
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            if ctx.wanted():
+                raise torch.OutOfMemoryError("out of memory")
+            return gradient, None
+
+    def work(ranks):
+        transfer = transfer_of(ranks, **options)
+        left = [1] * (ranks.index == 1)
+
+        def run(x, *arguments, **kinds):
+            if transfer.iteration == 4 and where == "forward" and x.requires_grad and left:
+                left.pop()
+                raise torch.OutOfMemoryError("out of memory")
+            wanted = lambda: transfer.iteration == 4 and left and left.pop()
+            return type(net).run(net, Full.apply(x, wanted) if where == "backward" else x, *arguments, **kinds)
+
+        net = transfer.backbone = copy.copy(transfer.backbone)
+        net.run, transfer.plans._backbone = run, net
+        transfer._descent = transfer._begin(transfer.size)
+        if where == "update" and left:
+            optimizer = transfer._descent._stepper._optimizer
+            step = optimizer.step
+
+            def full(closure):
+                if transfer.iteration == 4:
+                    raise torch.OutOfMemoryError("out of memory")
+                return step(closure)
+
+            optimizer.step = full
+        picture = painted(transfer)
+        return picture, transfer.plan, ranks.differ(picture), transfer._descent._stepper.history
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        (first, plan, differ, history), (second, tighter, _, same) = in_threads(2, work)
+    assert not differ
+    if where == "update":
+        assert history == same == 2
+    else:
+        assert plan == FULL != tighter
+        assert (first - whole).abs().max() < 1e-9
+
+
+def test_what_drifts_apart_is_brought_together(monkeypatch):
+    monkeypatch.setattr("nstlib.transfer.descent.CHECK_EVERY", 5)
+
+    def work(ranks):
+        transfer = transfer_of(ranks, size=(64, 64), iterations=12, optimizer="Adam")
+        for step in transfer:
+            if step.iteration == 3 and ranks.index == 1:
+                with torch.no_grad():
+                    next(transfer._descent._canvas.parameters()).add_(1e-3)
+            if step.iteration == 4:
+                apart = ranks.differ(step.image)
+        return apart, ranks.differ(transfer.image)
+
+    assert in_threads(2, work) == [(True, False)] * 2
+
+
+# As users run it
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, seed in (("content.png", 1), ("style.png", 2)):
+        Image.fromarray(make_picture(101, 134, seed)).save(tmp_path / name)
+    return tmp_path
+
+
+OPTIONS = "content.png", "style.png", "--backbone", "compact", "--size", "134", "--precision", "float64"
+
+
+def torchrun(folder, count, *arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+        + ["-m", "nstlib", *OPTIONS, *arguments],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def ranks_of(process):
+    """The processes that torchrun started, by rank."""
+    found = [p for p in psutil.Process(process.pid).children() if "nstlib" in p.cmdline()]
+    return sorted(found, key=lambda p: int(p.environ()["RANK"]))
+
+
+def wait_for(path, process):
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_killed_rank_ends_all_and_more_ranks_go_on(folder):
+    options = "--iterations", "40", "--checkpoint", "state.pt", "--checkpoint-every", "0"
+    process = torchrun(folder, 2, *options, "-o", "out.png")
+    wait_for(folder / "state.pt", process)
+    ranks_of(process)[1].kill()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert output.count("another process of this picture ended") == 1
+    (folder / "out.png").unlink(missing_ok=True)
+    process = torchrun(folder, 3, *options, "--resume", "--quiet", "-o", "out.png")
+    output, _ = process.communicate(timeout=60)
+    assert (process.returncode, output.splitlines()[-1]) == (0, "out.png")
+    transfer = StyleTransfer(
+        folder / "content.png", folder / "style.png", backbone="compact", size=134, precision="float64", iterations=40
+    )
+    for _ in transfer:
+        pass
+    with Image.open(folder / "out.png") as picture:
+        assert np.abs(np.asarray(picture) - np.asarray(transfer.picture).astype(int)).max() <= 1
+
+
+def test_ctrl_c_stops_all_and_keeps_the_picture(folder):
+    options = "--iterations", "100000", "--levels", "1", "--checkpoint", "state.pt", "--checkpoint-every", "0"
+    process = torchrun(folder, 2, *options, "-o", "out.png")
+    wait_for(folder / "state.pt", process)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert output.count("interrupted at iteration") == 1
+    with Image.open(folder / "out.png") as picture:
+        assert np.asarray(picture).std() > 0

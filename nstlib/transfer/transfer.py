@@ -181,8 +181,8 @@ class StyleTransfer:
         return start, self.plan_at(size), partial(self._scene.view, size, self.backbone, self.plans), known
 
     def save_checkpoint(self, path):
-        """Write the whole state to a file, whole or not at all; raises as :func:`~nstlib.checkpoints.write_state` does."""
-        own = {"inputs": _fingerprint(self), "precision": self.precision, "level": self._level}
+        """Write the state to a file, whole or not at all; raises as :func:`~nstlib.checkpoints.write_state` does."""
+        own = {"inputs": fingerprint(self), "precision": self.precision, "level": self._level}
         write_state({**own, **self._descent.state()}, path)
 
     def load_checkpoint(self, path):
@@ -192,7 +192,7 @@ class StyleTransfer:
             InputError: no checkpoint, or one of other pictures, settings or another network.
         """
         state = read_state(path)
-        _check_state(state, _fingerprint(self), path)
+        _check_state(state, fingerprint(self), path)
         with plain_torch():
             if self.settings.precision == "auto" and state["precision"] != self.precision:
                 self._use_network(state["precision"])
@@ -202,7 +202,7 @@ class StyleTransfer:
                 self._descent, self._level = descent, state["level"]
 
 
-def _fingerprint(transfer):
+def fingerprint(transfer):
     """Hash of everything the result depends on and that may not change between checkpoint and resumption."""
     fixed = transfer.settings.fixed, tuple(transfer.terms), transfer._network, transfer._scene.fingerprint
     return hashlib.sha256(repr((STATES, fixed)).encode()).hexdigest()
