@@ -20,7 +20,7 @@ import torch.multiprocessing as mp
 from conftest import make_net, make_picture
 from PIL import Image
 
-from nstlib import InputError, StyleTransfer
+from nstlib import Diverged, InputError, Style, StyleTransfer
 from nstlib.features.ranks import ALONE, INPUT, Elsewhere, MemoryElsewhere, Ranks
 from nstlib.features.rectangles import divide, shared_sums
 from nstlib.features.tiling import FULL, Plan, feature_sums
@@ -32,11 +32,15 @@ def small_network():
     return make_net(torch.float64)
 
 
-def transfer_of(ranks=ALONE, size=(101, 134), **options):
+def transfer_of(ranks=ALONE, size=(101, 134), style=None, transparent=False, **options):
     """A small transfer in float64."""
     options = {"size": size[1], "iterations": 30, "levels": 1, "precision": "float64", "device": "cpu", **options}
-    content, style = make_picture(*size, 1), make_picture(70, 90, 2)
-    return StyleTransfer(content, style, backbone=small_network(), ranks=ranks, **options)
+    content = make_picture(*size, 1)
+    if transparent:
+        content = np.dstack([content, make_picture(*size, 4)[..., :1]])
+    return StyleTransfer(
+        content, make_picture(70, 90, 2) if style is None else style, backbone=small_network(), ranks=ranks, **options
+    )
 
 
 def painted(transfer):
@@ -125,29 +129,76 @@ def test_more_ranks_than_fit_are_refused():
         transfer_of(Ranks(0, 20), size=(101, 134), levels=2)
 
 
+def regions(height, width):
+    """Two styles, one of them in a soft disc."""
+    y, x = np.mgrid[:height, :width]
+    disc = np.clip(1.5 - np.hypot(y - height / 2, x - width / 3) / (height / 3), 0, 1)
+    return [Style(make_picture(70, 90, 2), where=disc), Style(make_picture(60, 60, 3), brush=1.5)]
+
+
 @pytest.mark.parametrize(
     ("count", "options"),
     [
-        (2, {}),
+        (2, {"style": regions(75, 101), "transparent": True}),
         (3, {"style_loss": "wasserstein", "style_layers": ("relu1_1", "relu3_1"), "plan": Plan(5, 32)}),
         (4, {"style_loss": "mean_std", "levels": 2}),
-        (2, {"optimizer": "LBFGS"}),
         (3, {"optimizer": "LBFGS", "unitless": False, "style_weight": 1e3}),
     ],
 )
-def test_threads_paint_the_same_picture(count, options):
+def test_devices_of_one_process_paint_the_same_picture(count, options):
     options = {"optimizer": "Adam", "size": (75, 101), **options}
     whole = painted(transfer_of(**options))
-    for picture in in_threads(count, lambda ranks: painted(transfer_of(ranks, **options))):
-        assert (picture - whole).abs().max() < (1e-9 if options["optimizer"] == "Adam" else 1e-6)
+    shared = transfer_of(**options, device=",".join(["cpu"] * count))
+    assert [ranks.count for ranks in shared._crew.ranks] == [count] * count
+    assert (painted(shared) - whole).abs().max() < (1e-9 if options["optimizer"] == "Adam" else 1e-6)
+
+
+def test_devices_of_one_process_go_on_after_whatever_happens(tmp_path):
+    options = {"size": (64, 96), "optimizer": "Adam"}
+    whole = painted(transfer_of(**options))
+    transfer = transfer_of(**options, device="cpu,cpu")
+    next(transfer)
+    transfer._crew.ranks[0].interrupted = True  # what Ctrl-C does in an iteration
+    with pytest.raises(KeyboardInterrupt):
+        next(transfer)
+    assert transfer.iteration == 1
+    transfer.settings.style_weight = 1e308
+    with pytest.raises(Diverged):
+        next(transfer)
+    transfer = transfer_of(**options, device="cpu,cpu,cpu")
+    for _ in range(7):
+        next(transfer)
+    transfer.save_checkpoint(tmp_path / "state.pt")
+    transfer = transfer_of(**options, device="cpu,cpu")  # another number of them
+    transfer.load_checkpoint(tmp_path / "state.pt")
+    assert transfer.iteration == 7
+    assert (painted(transfer) - whole).abs().max() < 1e-9
+
+
+def test_a_failure_on_one_device_ends_the_iteration_on_all():
+    transfer = transfer_of(size=(64, 96), device="cpu,cpu")
+    (other,) = transfer._crew._copies
+    next(transfer)
+    other._descent._stepper.move = None
+    with pytest.raises(TypeError):
+        next(transfer)
+
+
+def test_devices_that_are_not_there():
+    with pytest.raises(InputError, match="cuda:7 is not available"):
+        transfer_of(device="cpu,cuda:7")
+    with pytest.raises(InputError, match="unknown device 'gpu'"):
+        transfer_of(device="cpu,gpu")
+    with pytest.raises(InputError, match="each process has one device"):
+        transfer_of(Ranks(0, 2), device="cpu,cpu")
+    assert transfer_of(device="all").device.type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 #: How many ranks paint with which options.
 CASES = [
-    (2, {"optimizer": "Adam"}),
+    (2, {"optimizer": "LBFGS"}),
     (3, {"optimizer": "Adam", "plan": Plan(5, 32), "style_loss": "mean_std"}),
-    (4, {"optimizer": "Adam", "levels": 2}),
-    (4, {"optimizer": "LBFGS"}),
+    (4, {"optimizer": "Adam", "levels": 2, "size": (75, 101)}),
 ]
 
 
@@ -245,7 +296,10 @@ def test_when_memory_runs_out_on_one_all_repeat_the_iteration(where, monkeypatch
             if transfer.iteration == 4 and where == "forward" and x.requires_grad and left:
                 left.pop()
                 raise torch.OutOfMemoryError("out of memory")
-            wanted = lambda: transfer.iteration == 4 and left and left.pop()
+
+            def wanted():
+                return transfer.iteration == 4 and left and left.pop()
+
             return type(net).run(net, Full.apply(x, wanted) if where == "backward" else x, *arguments, **kinds)
 
         net = transfer.backbone = copy.copy(transfer.backbone)
@@ -305,9 +359,9 @@ OPTIONS = "content.png", "style.png", "--backbone", "compact", "--size", "134", 
 
 
 def torchrun(folder, count, *arguments):
+    start = sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"
     return subprocess.Popen(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
-        + ["-m", "nstlib", *OPTIONS, *arguments],
+        [*start, "-m", "nstlib", *OPTIONS, *arguments],
         cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
@@ -328,7 +382,7 @@ def wait_for(path, process):
 
 
 def test_a_killed_rank_ends_all_and_more_ranks_go_on(folder):
-    options = "--iterations", "40", "--checkpoint", "state.pt", "--checkpoint-every", "0"
+    options = "--iterations", "20", "--checkpoint", "state.pt", "--checkpoint-every", "0"
     process = torchrun(folder, 2, *options, "-o", "out.png")
     wait_for(folder / "state.pt", process)
     ranks_of(process)[1].kill()
@@ -340,7 +394,7 @@ def test_a_killed_rank_ends_all_and_more_ranks_go_on(folder):
     output, _ = process.communicate(timeout=60)
     assert (process.returncode, output.splitlines()[-1]) == (0, "out.png")
     transfer = StyleTransfer(
-        folder / "content.png", folder / "style.png", backbone="compact", size=134, precision="float64", iterations=40
+        folder / "content.png", folder / "style.png", backbone="compact", size=134, precision="float64", iterations=20
     )
     for _ in transfer:
         pass

@@ -51,7 +51,7 @@ def needs(transfer):
     )
     styles = (
         target_memory(transfer.backbone, style, transfer.plans.for_targets(style))
-        for style in transfer.style_sizes(size)
+        for style in transfer._scene.style_sizes(size)
     )
     return max(iteration, *styles)
 

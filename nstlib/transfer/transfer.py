@@ -1,16 +1,18 @@
 """The transfer: descents from coarse to fine, one step at a time, saved and resumed."""
 
 import hashlib
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 
-from ..ambient import choose_device, plain_torch
+from ..ambient import choose_devices, plain_torch
 from ..checkpoints import read_state, write_state
 from ..errors import InputError
 from ..features.ranks import ALONE
 from ..images import MAX_PIXELS, save_image, to_pil
 from ..terms import standard_terms
 from .canvas import CANVASES
+from .crew import Crew
 from .descent import Descent
 from .given import targets_of_terms, terms_by_name
 from .interruption import uninterrupted
@@ -61,13 +63,16 @@ class StyleTransfer:
         with plain_torch():
             self.settings = settings = make_settings(preset, **options)
             self.terms = terms_by_name(standard_terms(settings), terms)
-            self.device, self._plan, self.ranks = choose_device(settings.device), plan, ranks
+            devices = choose_devices(settings.device)
+            self._crew = Crew(devices, ranks)
+            self.device, self._plan, self.ranks = devices[0], plan, self._crew.ranks[0]
             self._use_network(settings.precision)
             least = self.backbone.smallest_side
             self._scene = Scene(content, style, settings, protect=protect, least=least, max_pixels=max_pixels)
             self.sizes, self.counts = pyramid(self._scene.size, settings, least)
             self._known, self._level = targets_of_terms(targets or {}, self.terms), 0
             self._descent = self._begin(self.size)
+            self._crew.follow(self)
             settings.fix()
 
     def __len__(self):
@@ -77,17 +82,18 @@ class StyleTransfer:
         return self
 
     def __next__(self):
-        done = self._descent.iterations == self.counts[self._level]
-        if done and self._level + 1 == len(self.sizes):
+        if self.iteration == len(self):
             raise StopIteration
         with plain_torch():
-            if done:
-                size = self.sizes[self._level + 1]
-                larger = self._descent.enlarged(*self._task(size))
-                with uninterrupted():
-                    self._descent, self._level = larger, self._level + 1
-            losses = self._descent.step()
+            losses = self._crew.do(self, StyleTransfer._step)
             return Step(self.iteration, self.size, losses, self._descent.image, self._scene)
+
+    def _step(self):
+        if self._descent.iterations == self.counts[self._level]:
+            larger = self._descent.enlarged(*self._task(self.sizes[self._level + 1]))
+            with uninterrupted():
+                self._descent, self._level = larger, self._level + 1
+        return self._descent.step()
 
     @property
     def iteration(self):
@@ -145,10 +151,6 @@ class StyleTransfer:
         done = [*self.counts[: self._level], self._descent.iterations]
         return sum(n * h * w for n, (h, w) in zip(done, self.sizes, strict=False))
 
-    def style_sizes(self, size):
-        """(height, width) of every style picture beside a result of this size."""
-        return self._scene.style_sizes(size)
-
     @property
     def targets(self):
         """``{name: {size: targets}}`` of the current level, for other transfers; empty before its first step."""
@@ -194,12 +196,16 @@ class StyleTransfer:
         state = read_state(path)
         _check_state(state, fingerprint(self), path)
         with plain_torch():
-            if self.settings.precision == "auto" and state["precision"] != self.precision:
-                self._use_network(state["precision"])
-            descent = self._begin(self.sizes[state["level"]])
-            descent.load(state)
-            with uninterrupted():
-                self._descent, self._level = descent, state["level"]
+            # Optimizers go on with the very tensors of the state: each device needs its own.
+            self._crew.do(self, lambda transfer: transfer._load(state if transfer is self else deepcopy(state)))
+
+    def _load(self, state):
+        if self.settings.precision == "auto" and state["precision"] != self.precision:
+            self._use_network(state["precision"])
+        descent = self._begin(self.sizes[state["level"]])
+        descent.load(state)
+        with uninterrupted():
+            self._descent, self._level = descent, state["level"]
 
 
 def fingerprint(transfer):
