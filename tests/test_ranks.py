@@ -355,7 +355,10 @@ def folder(tmp_path):
     return tmp_path
 
 
-OPTIONS = "content.png", "style.png", "--backbone", "compact", "--size", "96", "--precision", "float64"
+SETTINGS = {"backbone": "compact", "size": 96, "levels": 1, "iterations": 100_000, "optimizer": "Adam"}
+SETTINGS |= {"precision": "float64"}
+OPTIONS = ["content.png", "style.png", *(f"--{name}={value}" for name, value in SETTINGS.items())]
+OPTIONS += ["--checkpoint", "state.pt", "--checkpoint-every", "0"]
 
 
 def torchrun(folder, count, *arguments):
@@ -373,41 +376,30 @@ def ranks_of(process):
     return sorted(found, key=lambda p: int(p.environ()["RANK"]))
 
 
-def wait_for(path, process):
+def wait_for(path, process, after=0):
     deadline = time.monotonic() + 60
-    while not path.exists():
+    while not path.exists() or path.stat().st_mtime_ns <= after:
         assert process.poll() is None, process.stdout.read()
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
-def test_a_killed_rank_ends_all_and_more_ranks_go_on(folder):
-    options = "--iterations", "16", "--checkpoint", "state.pt", "--checkpoint-every", "0"
-    process = torchrun(folder, 2, *options, "-o", "out.png")
-    wait_for(folder / "state.pt", process)
-    ranks_of(process)[1].kill()
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode != 0
-    assert output.count("another process of this picture ended") == 1
-    (folder / "out.png").unlink(missing_ok=True)
-    process = torchrun(folder, 3, *options, "--resume", "--quiet", "-o", "out.png")
-    output, _ = process.communicate(timeout=60)
-    assert (process.returncode, output.splitlines()[-1]) == (0, "out.png")
-    transfer = StyleTransfer(
-        folder / "content.png", folder / "style.png", backbone="compact", size=96, precision="float64", iterations=16
-    )
-    for _ in transfer:
-        pass
-    with Image.open(folder / "out.png") as picture:
-        assert np.abs(np.asarray(picture) - np.asarray(transfer.picture).astype(int)).max() <= 1
-
-
-def test_ctrl_c_stops_all_and_keeps_the_picture(folder):
-    options = "--iterations", "100000", "--levels", "1", "--checkpoint", "state.pt", "--checkpoint-every", "0"
-    process = torchrun(folder, 2, *options, "-o", "out.png")
+def test_ctrl_c_stops_all_more_ranks_go_on_and_one_is_killed(folder):
+    process = torchrun(folder, 2, "-o", "out.png")
     wait_for(folder / "state.pt", process)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert output.count("interrupted at iteration") == 1
-    with Image.open(folder / "out.png") as picture:
-        assert np.asarray(picture).std() > 0
+    assert (folder / "out.png").exists()
+    before = (folder / "state.pt").stat().st_mtime_ns
+    process = torchrun(folder, 3, "--resume", "-o", "out.png")
+    wait_for(folder / "state.pt", process, after=before)
+    ranks_of(process)[2].kill()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "another process of this picture ended" in output
+    resumed, whole = (StyleTransfer(folder / "content.png", folder / "style.png", **SETTINGS) for _ in range(2))
+    resumed.load_checkpoint(folder / "state.pt")
+    while whole.iteration < resumed.iteration:
+        next(whole)
+    assert (resumed.image - whole.image).abs().max() < 1e-6
