@@ -66,14 +66,14 @@ def main():
     for count in options.ranks:
         sent, peak = in_own_process(measure, options.backbone, tuple(options.size), count)
         rows.append([count, f"{sent / 1e6:.1f}", f"{peak / 2**30:.2f}"])
-    print(table(["ranks", "MB handed over per iteration", "peak GB of a rank"], rows))
+    table(["ranks", "MB handed over per iteration", "peak GB of a rank"], rows)
     backbone = network("vgg19")
     rows = [
         [name, link, *(f"{efficiency(backbone, size, count, speed):.2f}" for count in (2, 4, 8))]
         for name, size in SIZES.items()
         for link, speed in BANDWIDTHS.items()
     ]
-    print(table(["picture", "link", "2 ranks", "4 ranks", "8 ranks"], rows))
+    table(["picture", "link", "2 ranks", "4 ranks", "8 ranks"], rows)
 
 
 if __name__ == "__main__":
