@@ -27,6 +27,7 @@ class Style:
         InputError: a weight below 0, or a brush that is not above 0.
 
     Example:
+        >>> import numpy as np
         >>> import nstlib
         >>> from nstlib import samples
         >>> sky = lambda height, width: np.arange(height)[:, None] < np.full(width, height / 3)
