@@ -102,8 +102,6 @@ def _about(name, layer=None):
 
 def _control(name, value):
     metadata, about = OPTIONS[name].metadata, _about(name)
-    if name == "style_strength":
-        return widgets.FloatSlider(value, min=0, max=1, step=0.01, **about)
     if name in OFFERED:
         return _slider(value, OFFERED[name], about, metadata["none"])
     if metadata["choices"]:

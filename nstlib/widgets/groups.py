@@ -37,6 +37,7 @@ LABELS = {
 }
 #: The values that sliders offer.
 OFFERED = {
+    "style_strength": tuple(i / 100 for i in range(101)),
     "content_weight": (0, *round_numbers(-2, 4)),
     "style_weight": (0, *round_numbers(-2, 4)),
     "tv_weight": (0, *round_numbers(-2, 4)),
