@@ -56,7 +56,7 @@ def make_studio():
     GATE.set()
     for studio in studios:
         studio.close()
-    assert not painting_threads()
+    assert not own_threads()
 
 
 @pytest.fixture
@@ -103,6 +103,10 @@ def net_of(kind):
 
 def pick(picker, sample):
     picker.thumbnails.buttons[f"sample:{sample}"].click()
+
+
+def own_threads():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("nstlib")]
 
 
 def painting_threads():
@@ -470,7 +474,7 @@ def test_close_lets_go_of_everything():
     until(lambda: "iteration" in studio.status)
     transfer = weakref.ref(studio.transfer)
     studio.close()
-    assert not painting_threads()
+    assert not own_threads()
     gc.collect()
     assert transfer() is None
     assert studio.picture.size == (64, 48)

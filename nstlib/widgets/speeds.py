@@ -50,7 +50,7 @@ class Speeds(widgets.VBox):
         self.buttons.value = next((name for name, speed in SPEEDS.items() if speed == current), None)
         self._asked = settings, shape
         if idle and _key(settings) not in _MEASURED and _at_hand(settings) and not self._measuring:
-            self._thread = threading.Thread(target=self._measure, daemon=True, name="nstlib")
+            self._thread = threading.Thread(target=self._measure, daemon=True, name="nstlib-speed")
             self._thread.start()
         self._say()
 
