@@ -29,9 +29,10 @@ ORDER = words(
     "transfer.layout transfer.paintings transfer.scene transfer.step transfer.given transfer.transfer",
     "transfer.estimate transfer.split transfer.run transfer",
     "training",
-    "widgets.drawing widgets.curves widgets.thumbnails widgets.comparison widgets.shelf widgets.picker widgets.groups",
-    "widgets.controls widgets.steering widgets.speeds widgets.desk widgets.bar widgets.worker widgets.opening",
-    "widgets.snapshots widgets.view widgets.saving widgets.studio widgets widgets.launch",
+    "widgets.drawing widgets.curves widgets.thumbnails widgets.comparison widgets.shelf widgets.uploads",
+    "widgets.picker widgets.groups widgets.controls widgets.steering widgets.speeds widgets.desk widgets.bar",
+    "widgets.worker widgets.opening widgets.snapshots widgets.view widgets.saving widgets.studio",
+    "widgets widgets.launch",
     "arguments many __main__",
 )
 #: What someone new reads to know how a picture is painted; the other wings hang beside it.

@@ -14,6 +14,7 @@ from ..images import load_image_and_alpha, to_pil
 from .drawing import EMPTY, button, explain, jpeg, row
 from .shelf import last_used, remember, remember_folder, sample_thumbnails, thumbnail
 from .thumbnails import Thumbnails
+from .uploads import Uploads
 
 DRIVE = "/content/drive"  # where Colab mounts it
 
@@ -50,17 +51,21 @@ class Picker(widgets.VBox):
             continuous_update=False,
             layout=widgets.Layout(width="17em"),
         )
-        self._upload_place = widgets.VBox()
-        fields = [self.path, self._upload_place]
+        self._uploads = Uploads(self._uploaded, multiple=True, description="Upload")
+        fields = [self.path, self._uploads]
         if importlib.util.find_spec("google") and importlib.util.find_spec("google.colab"):
             fields.append(button("Drive", "folder-open", self._mount, "offer the pictures of your Google Drive"))
         side = widgets.VBox([self.thumbnails, row(*fields)], layout=widgets.Layout(flex="1 1 17em"))
         body = widgets.HBox([self._small, side], layout=widgets.Layout(align_items="flex-start"))
         super().__init__([self._taken, body], layout=widgets.Layout(flex="1 1 30em", min_width="18em"))
         self.path.observe(self._path_entered, "value")
-        self._renew_upload()
         self.choose(first)
         self._changed = changed
+
+    @property
+    def upload(self):
+        """The button for files at present; a used one is replaced."""
+        return self._uploads.button
 
     @property
     def picture(self):
@@ -144,25 +149,10 @@ class Picker(widgets.VBox):
         self.path.value = ""
         self.path.placeholder = f"{DRIVE}/MyDrive/…"
 
-    def _uploaded(self, change):
-        if not change["new"]:
-            return
-        # ipywidgets 7 has {name: {"content": bytes}}, 8 a tuple of {"name", "content": memoryview}.
-        files = change["new"]
-        files = list(files.items()) if isinstance(files, dict) else [(item["name"], item) for item in files]
+    def _uploaded(self, files):
         problems = []
-        for name, file in reversed(files):  # all are offered, the first is chosen
-            self.choose(bytes(file["content"]), name)
+        for name, content in reversed(files):  # all are offered, the first is chosen
+            self.choose(content, name)
             problems += [self.error] if self.error else []
         if problems and not self.error:
             self._say(problems[-1], "nstlib-error")
-        self._renew_upload()
-
-    def _renew_upload(self):
-        """Replace the button: a used one would store the uploaded bytes in the notebook."""
-        used = self._upload_place.children
-        self.upload = widgets.FileUpload(accept="image/*", multiple=True, description="Upload")
-        self.upload.observe(self._uploaded, "value")
-        self._upload_place.children = (self.upload,)
-        for widget in used:
-            widget.close()

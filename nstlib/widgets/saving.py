@@ -9,6 +9,7 @@ from ..errors import InputError
 from ..files import check_destination
 from ..images import read_settings, save_image
 from .drawing import TOOLTIP, button, explain, row
+from .uploads import Uploads
 
 SHEET = "snapshots.png"
 FORMATS = {"PNG": ".png", "JPEG": ".jpg", "16-bit TIFF": ".tif"}
@@ -38,9 +39,15 @@ class Saving(widgets.VBox):
         tooltip = "write the picture at full size, with its settings inside"
         self.button = button("Save", "download", self.save, tooltip, "6.2em")
         self.sheet = button("Contact sheet", "th", self.save_sheet, f"save all snapshots on one sheet, {SHEET}")
-        self._place = widgets.VBox()
-        self._renew_upload()
-        super().__init__([row(self.button, self.file, self.format, self.sheet, self._place)])
+        about = {"description": "Settings from a picture", "icon": "sliders"}
+        about[TOOLTIP] = "put the controls to the settings that a picture was saved with"
+        self._uploads = Uploads(self._uploaded, multiple=False, **about)
+        super().__init__([row(self.button, self.file, self.format, self.sheet, self._uploads)])
+
+    @property
+    def upload(self):
+        """The button for a saved picture at present; a used one is replaced."""
+        return self._uploads.button
 
     def save(self):
         """Write the picture shown to the file named, and offer it for download."""
@@ -66,26 +73,12 @@ class Saving(widgets.VBox):
     def _renamed(self, change):
         self.file.value = str(Path(self.file.value or "stylized").with_suffix(change["new"]))
 
-    def _uploaded(self, change):
-        if not change["new"]:
-            return
-        files = change["new"]  # as in Picker
-        (name, file), *_ = files.items() if isinstance(files, dict) else [(item["name"], item) for item in files]
+    def _uploaded(self, files):
+        ((name, content),) = files
         try:
-            self._load(settings_in(name, bytes(file["content"])))
+            self._load(settings_in(name, content))
         except Exception as error:  # an exception in a widget's callback would be lost
             self._say(f"{name}: {explain(error)}")
-        self._renew_upload()
-
-    def _renew_upload(self):
-        used = self._place.children
-        about = {"description": "Settings from a picture", "icon": "sliders", "accept": "image/*"}
-        about[TOOLTIP] = "put the controls to the settings that a picture was saved with"
-        self.upload = widgets.FileUpload(multiple=False, layout=widgets.Layout(width="auto"), **about)
-        self.upload.observe(self._uploaded, "value")
-        self._place.children = (self.upload,)
-        for widget in used:
-            widget.close()
 
 
 def settings_in(name, content):
