@@ -55,7 +55,7 @@ class Steering(widgets.VBox):
     def reset(self, names):
         """Put controls back to the values that the panel began with."""
         with self.together():
-            self._put({name: self._first[name] for name in names})
+            self._put_back({name: self._first[name] for name in names})
 
     def undo(self):
         """Put back what was moved last; a slider dragged in one go counts once. Returns whether there was anything."""
@@ -63,8 +63,7 @@ class Steering(widgets.VBox):
             return False
         before = self._moves[:-1]
         with self.together():
-            # The optimizer moves the learning rate, so it is put back before that.
-            self._put(dict(sorted(self._moves[-2].items(), key=lambda item: item[0] != "optimizer")))
+            self._put_back(self._moves[-2])
         self._moves = before
         return True
 
@@ -90,7 +89,7 @@ class Steering(widgets.VBox):
             del self._moves[:-REMEMBERED]
         if not self._following:
             self._following = True
-            self._put(self._followers(name), last=True)
+            self._put(self._followers(name))
             self._following = False
             if not self._together:
                 self._changed()
@@ -109,10 +108,14 @@ class Steering(widgets.VBox):
         # Six digits are plenty, and they read well.
         return {name: float(f"{getattr(weights, name):.6g}") for name in ("content_weight", "style_weight")}
 
-    def _put(self, values, last=False):
+    def _put_back(self, values):
+        # The strength follows alpha and beta; the learning rate would follow the optimizer, which is put back first.
+        kept = {name: value for name, value in values.items() if name != "style_strength"}
+        self._put(dict(sorted(kept.items(), key=lambda item: item[0] != "optimizer")))
+
+    def _put(self, values):
         for name, value in values.items():
-            # What is put back follows by itself where it is only another way to write others.
-            if self._controls[name].value != value and (last or name != "style_strength"):
+            if self._controls[name].value != value:
                 move(self._controls[name], "style_layers" if name in self._layers else name, value)
 
     def _group(self, title, shown):
