@@ -2,8 +2,6 @@
 
 from importlib import resources
 
-import torch
-
 from ..images import load_image, read_settings
 from .worker import Snapshot
 
@@ -23,9 +21,3 @@ def is_opening(*sources):
     """Whether these are the pictures that it was painted from."""
     names = [source.removeprefix("sample:") if isinstance(source, str) else None for source in sources]
     return tuple(f"sample:{name}" for name in names) == PICTURES
-
-
-def as_tensor(picture):
-    """``(image, alpha)`` of the array (H, W, 3 or 4) that a picker gives."""
-    tensor = torch.from_numpy(picture).permute(2, 0, 1)[None]
-    return tensor[:, :3], tensor[:, 3:] if tensor.shape[1] == 4 else None

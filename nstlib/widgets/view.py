@@ -2,12 +2,12 @@
 
 import ipywidgets as widgets
 
-from ..images import fit_size, resize_straight, to_pil
+from ..images import fit_size, load_image_and_alpha, resize_straight, to_pil
 from ..transfer.settings import LIVE
 from .comparison import Comparison
 from .curves import Curves
 from .drawing import PREVIEW
-from .opening import as_tensor, is_opening, opening
+from .opening import is_opening, opening
 from .snapshots import Snapshots
 
 
@@ -96,7 +96,7 @@ class View(widgets.VBox):
 
 def reduced(picture):
     """A PIL picture of an array (H, W, 3 or 4), no larger than what is sent to the browser needs."""
-    image, alpha = as_tensor(picture)
+    image, alpha = load_image_and_alpha(picture)
     longest = min(max(image.shape[2:]), 2 * PREVIEW)
     return to_pil(*resize_straight(image, alpha, fit_size(*image.shape[2:], longest)))
 
