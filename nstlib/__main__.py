@@ -15,11 +15,11 @@ from .errors import InputError
 from .images import check_output, load_image, save_image
 from .many import find_contents, is_done, name_outputs, recipe_of, share_of_process
 from .networks.upscale import load_upscaler
-from .styles import as_styles, sources_of
+from .styles import as_styles
 from .transfer.estimate import estimate, largest_size
 from .transfer.interruption import despite_interruption
 from .transfer.memory import SAFE_SHARE, free_memory
-from .transfer.run import check_checkpoint, refuse_inputs, run
+from .transfer.run import check_checkpoint, inputs_of, refuse_inputs, run
 from .transfer.settings import OPTIONS
 from .transfer.transfer import StyleTransfer
 
@@ -53,9 +53,7 @@ def _paint_all(contents, content, output, force, checkpoint, resume, **options):
         load_image(style.picture, max_pixels=options["max_pixels"])  # once refused, not once for every picture
     chosen = {name: value for name, value in options.items() if name in OPTIONS or name in ("preset", "upscale")}
     asked = [number for style in options["style"] for number in (style.weight, style.brush)]
-    used = [*sources_of(options["style"]), *asked, *sources_of(options["protect"])]
-    inputs = [*used, *map(options.get, ("init", "weights"))]
-    recipes = {path: recipe_of([path, *inputs], **chosen) for path in share_of_process(contents)}
+    recipes = {path: recipe_of([*inputs_of(path, **options), *asked], **chosen) for path in share_of_process(contents)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -83,7 +81,7 @@ def _paint(
     content, style, protect, output, force, upscale, checkpoint_every, max_pixels, estimate, quiet,
     checkpoint=None, resume=False, recipe=None, begin="", **options,
 ):  # fmt: skip
-    inputs = [content, *sources_of(style), *sources_of(protect), *map(options.get, ("init", "weights"))]
+    inputs = inputs_of(content, style, protect=protect, **options)
     state = check_checkpoint(checkpoint, checkpoint_every, resume, inputs)
     output = _free_name("stylized.png") if output is None else output
     check_output(output)

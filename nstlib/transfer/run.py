@@ -66,8 +66,7 @@ def stylize(content, style, *, upscale=1, progress=True, checkpoint=None, checkp
         >>> stylize(samples.content(), samples.style(), size=64, iterations=3, backbone="compact", progress=False).size
         (64, 43)
     """
-    inputs = [content, *sources_of(style), *sources_of(options.get("protect")), *map(options.get, ("init", "weights"))]
-    check_checkpoint(checkpoint, checkpoint_every, resume, inputs)
+    check_checkpoint(checkpoint, checkpoint_every, resume, inputs_of(content, style, **options))
     upscaler = None if upscale == 1 else load_upscaler(upscale)
     painted = run(
         StyleTransfer(content, style, **options),
@@ -128,6 +127,11 @@ def check_checkpoint(path, every=30, resume=False, inputs=()):
         return None
     refuse_inputs(path, inputs)
     return check_destination(path)
+
+
+def inputs_of(content, style, *, protect=None, init=None, weights=None, **_):
+    """What a :class:`~nstlib.StyleTransfer` of these arguments reads, as it was given."""
+    return [content, *sources_of(style), *sources_of(protect), init, weights]
 
 
 def refuse_inputs(path, inputs):
