@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 import nstlib
 
@@ -37,20 +37,13 @@ def main():
         if not file.exists():
             nstlib.stylize(f"sample:{photograph}", f"sample:{painting}", **given).save(file, quality=90)
         text.append(f"```python\n{line}\n```\n\n![{photograph}, {painting}](gallery/{file.name})\n")
-        strip.append(square(file))
+        with Image.open(file) as picture:
+            strip.append(ImageOps.fit(picture, (HEIGHT, HEIGHT), Image.Resampling.LANCZOS))
     (FOLDER / "gallery.md").write_text("\n".join(text))
     whole = Image.new("RGB", ((HEIGHT + 4) * len(strip) - 4, HEIGHT), "white")
     for place, picture in enumerate(strip):
         whole.paste(picture, ((HEIGHT + 4) * place, 0))
     whole.save(FOLDER / "strip.jpg", quality=90)
-
-
-def square(file):
-    """The middle of a picture, at the height of the strip."""
-    with Image.open(file) as picture:
-        side = min(picture.size)
-        left, top = (picture.width - side) // 2, (picture.height - side) // 2
-        return picture.crop((left, top, left + side, top + side)).resize((HEIGHT, HEIGHT), Image.Resampling.LANCZOS)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from nstlib import Backbone, Style, load_backbone, load_image, regions, samples, stylize
 from nstlib.features import ARCHITECTURES
@@ -19,10 +19,8 @@ def save(name, pictures):
     """Squares from the middle of some pictures, side by side."""
     row = Image.new("RGB", ((SIDE + 4) * len(pictures) - 4, SIDE), "white")
     for place, picture in enumerate(pictures):
-        side = min(picture.size)
-        left, top = (picture.width - side) // 2, (picture.height - side) // 2
-        square = picture.convert("RGB").crop((left, top, left + side, top + side))
-        row.paste(square.resize((SIDE, SIDE), Image.Resampling.LANCZOS), ((SIDE + 4) * place, 0))
+        square = ImageOps.fit(picture.convert("RGB"), (SIDE, SIDE), Image.Resampling.LANCZOS)
+        row.paste(square, ((SIDE + 4) * place, 0))
     row.save(FOLDER / f"{name}.jpg", quality=88)
 
 

@@ -8,7 +8,7 @@
 import sys
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from nstlib import load_image, read_settings, samples, save_image
 from nstlib.images import fit_size, resize, to_pil
@@ -21,9 +21,7 @@ def main(painting):
     sheet = Image.new("RGB", (THUMBNAIL * len(samples.CONTENTS + samples.STYLES), THUMBNAIL))
     for place, name in enumerate(samples.CONTENTS + samples.STYLES):
         picture = to_pil(load_image(f"sample:{name}"))
-        side = min(picture.size)
-        left, top = (picture.width - side) // 2, (picture.height - side) // 2
-        square = picture.crop((left, top, left + side, top + side)).resize((THUMBNAIL, THUMBNAIL), Image.LANCZOS)
+        square = ImageOps.fit(picture, (THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
         sheet.paste(square, (place * THUMBNAIL, 0))
     sheet.save(FOLDER / "samples.jpg", quality=85)
     image = load_image(painting)

@@ -3,7 +3,7 @@
 import os
 from importlib import resources
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from .. import samples
 from ..images import load_image_and_alpha, to_pil
@@ -27,9 +27,8 @@ def sample_thumbnails(names):
 def thumbnail(image, alpha=None):
     """JPEG of the middle of a picture (1, 3, H, W), a square."""
     picture = to_pil(image, alpha)
-    side = min(picture.size)
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    return jpeg(picture.crop((left, top, left + side, top + side)), THUMBNAIL)
+    side = min(THUMBNAIL, *picture.size)
+    return jpeg(ImageOps.fit(picture, (side, side)))
 
 
 def remember(kind, key, source, name, small):
