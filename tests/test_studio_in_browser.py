@@ -20,7 +20,7 @@ sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 PICTURES = os.environ.get("NSTLIB_SCREENSHOTS") and Path(os.environ["NSTLIB_SCREENSHOTS"])
-WAIT = 40_000  # milliseconds, for a busy machine; what is waited for usually takes a second or two
+WAIT = 120_000  # milliseconds: beside other tests, kernel and browser together may get less than a core
 
 pytestmark = [
     pytest.mark.skipif(not CHROMIUM, reason="no chromium on this machine"),
@@ -41,7 +41,7 @@ def lab(tmp_path):
         file.parent.mkdir(parents=True)
         file.write_text(text)
     environment = {
-        **os.environ, "JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "settings"),
+        **os.environ, "OMP_NUM_THREADS": "1", "JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "settings"),
         "JUPYTER_CONFIG_DIR": str(tmp_path / "config"), "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"),
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
     }  # fmt: skip
@@ -144,7 +144,7 @@ def test_studio(page, tmp_path):
     painting = page.locator("img.nstlib-picture")
     first = painting.get_attribute("src")
     page.wait_for_function("old => document.querySelector('img.nstlib-picture').src != old", arg=first)
-    status(r"iteration (\d\d\d|[5-9]\d) of")
+    status(r"iteration \d\d+ of")
 
     # Beta moves while it runs, and the loss follows.
     before = loss()
