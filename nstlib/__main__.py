@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from .arguments import make_parser
 from .errors import InputError
+from .features.ranks import ALONE, INPUT, Elsewhere, RankLost
 from .images import check_output, load_image, save_image
 from .many import find_contents, is_done, name_outputs, recipe_of, share_of_process
 from .networks.upscale import load_upscaler
@@ -19,6 +20,7 @@ from .styles import as_styles
 from .transfer.estimate import estimate, largest_size
 from .transfer.interruption import despite_interruption
 from .transfer.memory import SAFE_SHARE, free_memory
+from .transfer.processes import joined
 from .transfer.run import check_checkpoint, inputs_of, refuse_inputs, run
 from .transfer.settings import OPTIONS
 from .transfer.transfer import StyleTransfer
@@ -34,12 +36,23 @@ def main(arguments=None):
             options = vars(make_parser().parse_args(arguments))
             options["style"] = as_styles([*options["style"], *options.pop("more")])
             contents = find_contents(options["content"])
-            return _paint(**options) if contents is None else _paint_all(contents, **options)
+            if contents is not None:
+                return _paint_all(contents, **options)
+            with joined() as ranks:
+                if ranks.index:  # one of them is enough to say what all notice
+                    warnings.simplefilter("ignore")
+                return _paint(ranks=ranks, **options)
         except InputError as error:
             _complain(f"error: {error}")
             return EXIT_INPUT
+        except RankLost as error:
+            _complain(f"error: {error}")
+            return EXIT_FAILED
+        except Elsewhere as error:  # which has said why
+            return EXIT_INPUT if error.kind == INPUT else EXIT_FAILED
         except KeyboardInterrupt:
-            _complain("interrupted before there was a picture to save")
+            if os.environ.get("RANK", "0") == "0":
+                _complain("interrupted before there was a picture to save")
             return EXIT_INTERRUPTED
 
 
@@ -79,29 +92,36 @@ def _paint_all(contents, content, output, force, checkpoint, resume, **options):
 
 def _paint(
     content, style, protect, output, force, upscale, checkpoint_every, max_pixels, estimate, quiet,
-    checkpoint=None, resume=False, recipe=None, begin="", **options,
+    checkpoint=None, resume=False, recipe=None, begin="", ranks=ALONE, **options,
 ):  # fmt: skip
     inputs = inputs_of(content, style, protect=protect, **options)
-    state = check_checkpoint(checkpoint, checkpoint_every, resume, inputs)
-    output = _free_name("stylized.png") if output is None else output
-    check_output(output)
-    refuse_inputs(output, [*inputs, state])
-    if not (force or estimate):
-        _refuse_to_overwrite(output, state, resume)
-    upscaler = None if upscale == 1 else load_upscaler(upscale)
-    transfer = StyleTransfer(content, style, protect=protect, max_pixels=max_pixels, **options)
-    check_output(output, tuple(side * upscale for side in transfer.sizes[-1]))
+    first = ranks.index == 0
+    with ranks.together():
+        if first:
+            checkpoint = check_checkpoint(checkpoint, checkpoint_every, resume, inputs)
+            output = _free_name("stylized.png") if output is None else output
+            check_output(output)
+            refuse_inputs(output, [*inputs, checkpoint])
+            if not (force or estimate):
+                _refuse_to_overwrite(output, checkpoint, resume)
+        upscaler = None if upscale == 1 else load_upscaler(upscale)
+        transfer = StyleTransfer(content, style, protect=protect, max_pixels=max_pixels, ranks=ranks, **options)
+        if first:
+            check_output(output, tuple(side * upscale for side in transfer.sizes[-1]))
     if estimate:
-        _print_estimate(transfer, begin)
+        if first:
+            _print_estimate(transfer, begin)
         return 0
     painted = run(
         transfer,
         upscaler=upscaler,
         progress=not quiet,
-        checkpoint=state,
+        checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
         resume=resume,
     )
+    if not first:
+        return EXITS[painted.end]
     note = transfer.as_dict() | ({"upscale": painted.scale} if painted.scale > 1 else {})
     kept, interrupted = despite_interruption(lambda: _save(painted, output, note, recipe))
     if kept is not None:

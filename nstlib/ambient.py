@@ -85,3 +85,20 @@ def choose_device(name):
         name = f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
     # With its index, as tensors report it: "cuda" and "cuda:0" are not equal.
     return usable_device(name)
+
+
+def choose_devices(names):
+    """The ``torch.device`` of each name in a list such as ``"cuda:0,cuda:1"``; for ``"all"`` every GPU, or the CPU.
+
+    Raises:
+        InputError: this machine has no such device.
+    """
+    if names == "all":
+        names = ",".join(f"cuda:{index}" for index in range(torch.cuda.device_count())) or "auto"
+    return [choose_device(name) for name in names.split(",")]
+
+
+def is_out_of_memory(error):
+    """Whether an exception means that memory ran out, on a GPU or on the CPU."""
+    texts = ("can't allocate memory", "not enough memory", "out of memory", "_STATUS_ALLOC_FAILED")
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(text in str(error) for text in texts)

@@ -10,6 +10,8 @@ class InputError(ValueError):
 class Diverged(RuntimeError):
     """Raised when the loss becomes NaN or infinite; the transfer then holds the last finite picture."""
 
+    agreed = True  # all ranks have the same loss
+
 
 def check_choice(what, value, choices):
     """Raise :class:`InputError` with the valid ``choices``, and the closest one, unless ``value`` is one of them."""

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from nstlib import StyleTransfer, load_backbone
+from nstlib.ambient import is_out_of_memory
 from nstlib.features import ARCHITECTURES, Backbone
 from nstlib.features.tiling import FULL, Plan, multiply_adds
 from nstlib.transfer import memory
@@ -18,7 +19,6 @@ from nstlib.transfer.memory import (
     PLANS,
     SAFE_SHARE,
     free_memory,
-    is_out_of_memory,
     peak_memory,
     plan_for,
     target_memory,

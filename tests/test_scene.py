@@ -123,7 +123,7 @@ def test_narrow_pictures_get_a_pyramid_that_the_network_can_see(height, width):
 def test_small_styles_are_as_large_as_the_network_needs():
     with pytest.warns(UserWarning, match=r"brush=0.1 of style 1 is out of reach, its strokes are those of brush=2.5"):
         transfer = StyleTransfer(STYLE, make_picture(40, 400), backbone=make_net(), size=64, brush=0.1, iterations=1)
-    assert transfer.style_sizes((64, 64)) == [(16, 160)]
+    assert transfer._scene.style_sizes((64, 64)) == [(16, 160)]
     with pytest.raises(InputError, match="a style picture would be 80 x 8 pixels"):
         StyleTransfer(STYLE, make_picture(8, 80), backbone=make_net(), size=64)
 

@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 
+from ..features.rectangles import Piece, rectangle_of, shared_sums
 from ..features.tiling import feature_sums
 from ..moments import Moments, at_least_float32
 
@@ -46,6 +47,28 @@ def feature_maps(backbone, image, layers, plan):
 
     feature_sums(backbone, image, [gather(layer) for layer in layers], plan(image.shape[2:]))
     return maps
+
+
+def own_maps(view, layers):
+    """``{layer: (map, weighted sum of its squares)}`` of the content; of the map, the part that this rank computes."""
+    backbone, image = view.backbone, view.opaque
+    rectangle, maps, taps = rectangle_of(view.ranks, image.shape[2:], backbone), {}, []
+    for layer in layers:
+        top, left, bottom, right = (edge >> backbone.downsampling(layer) for edge in rectangle)
+        shape = len(image), backbone.channels(layer), bottom - top, right - left
+        maps[layer] = Piece(image.new_empty(shape, dtype=backbone.dtype), (top, left))
+        taps.append((layer, _kept(maps[layer], layer_weights(backbone, layer, view.transparency))))
+    sums = shared_sums(backbone, image, taps, view.plan(image.shape[2:]), view.ranks)
+    return {layer: (maps[layer], square) for layer, (square,) in zip(layers, sums, strict=True)}
+
+
+def _kept(piece, weights):
+    def measure(features, rows, columns):
+        piece[..., rows, columns] = features
+        square = at_least_float32(features).square()
+        return (product(square, _part(weights, rows, columns)).sum((1, 2, 3)),)
+
+    return measure
 
 
 def layer_weights(backbone, layer, weights):

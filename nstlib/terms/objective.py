@@ -9,7 +9,8 @@ import torch.nn.functional as F
 
 from ..errors import InputError, check_choice
 from ..features.backbone import Backbone
-from ..features.tiling import feature_sums
+from ..features.ranks import ALONE, Ranks
+from ..features.rectangles import shared_sums
 from ..images import composite
 
 #: How much smaller than the picture the network may be shown it.
@@ -44,6 +45,7 @@ class View:
         plan: function that gives the :class:`~nstlib.features.Plan` for a forward pass at ``(height, width)``.
         regions: the :class:`Region` of every style or blend of styles.
         protection: how much each pixel is to stay as it is, in [0, 1], shape (1, 1, H, W), or None for not at all.
+        ranks: :class:`~nstlib.features.Ranks` that share the work. The pictures here are whole on each of them.
     """
 
     backbone: Backbone
@@ -53,6 +55,7 @@ class View:
     plan: Callable
     regions: tuple = (Region(),)
     protection: torch.Tensor | None = None
+    ranks: Ranks = ALONE
 
     @property
     def opaque(self):
@@ -87,7 +90,7 @@ class Objective:
     """
 
     def __init__(self, terms, view, targets=None):
-        self.backbone, self._transparency = view.backbone, view.transparency
+        self.backbone, self._transparency, self._ranks = view.backbone, view.transparency, view.ranks
         self._terms, given = terms, targets or {}
         self.targets = {name: given[name] if name in given else term.targets(view) for name, term in terms.items()}
         self._counts, self._passes = {}, {}
@@ -135,7 +138,7 @@ class Objective:
         for factor, wanted in self._passes.items():
             # Windows that reach past the border average what is there.
             seen = image if factor == 1 else F.avg_pool2d(image, factor, ceil_mode=True, count_include_pad=False)
-            found = feature_sums(self.backbone, seen, [tap for *_, tap in wanted], plan)
+            found = shared_sums(self.backbone, seen, [tap for *_, tap in wanted], plan, self._ranks)
             for (name, index, _), values in zip(wanted, found, strict=True):
                 sums[name][index] = values
         return sums

@@ -4,8 +4,8 @@ import torch
 
 from ..errors import InputError
 from ..losses import STYLE_LOSSES, content_loss, total_variation
-from ..moments import Moments, at_least_float32, blend
-from .measures import feature_maps, layer_weights, product, squared_error, style_moments, sums_over_regions
+from ..moments import Moments, blend
+from .measures import layer_weights, own_maps, product, squared_error, style_moments, sums_over_regions
 
 #: A region counts by its share of the picture, but at least so much: small ones would be painted like their neighbours.
 LEAST_SHARE = 0.02
@@ -43,14 +43,11 @@ class ContentLoss:
     def targets(self, view):
         """``{layer: (feature map, norm)}``; the loss is the squared error over the norm, shape (N,)."""
         with torch.no_grad():
-            maps = feature_maps(view.backbone, view.opaque, self._settings.content_layers, view.plan)
-        targets = {}
-        for layer, found in maps.items():
-            square = at_least_float32(found).square()
-            weights = layer_weights(view.backbone, layer, view.transparency)
-            square = square if weights is None else square * weights
-            unitless = self._settings.unitless
-            targets[layer] = found, square.sum((1, 2, 3)) if unitless else 2 * square.mean((1, 2, 3))
+            targets = own_maps(view, self._settings.content_layers)
+        if not self._settings.unitless:
+            for layer, (found, square) in targets.items():
+                height, width = (side >> view.backbone.downsampling(layer) for side in view.content.shape[2:])
+                targets[layer] = found, 2 * square / (view.backbone.channels(layer) * height * width)
         return targets
 
     def taps(self, view, targets):

@@ -5,11 +5,13 @@ import warnings
 
 import torch
 
+from ..ambient import is_out_of_memory
 from ..checks import number
 from ..errors import Diverged
+from ..features.ranks import ALONE, MemoryElsewhere
 from ..terms import Objective
 from .interruption import uninterrupted
-from .memory import is_out_of_memory, tighten
+from .memory import tighten
 from .stepper import Stepper
 
 #: Decay of the running mean of the iterates that is shown and returned; it removes the optimizer's jitter.
@@ -18,6 +20,9 @@ AVERAGING = 0.9
 #: they do and doubled after so many iterations in which they did not.
 CALM = 100
 LARGEST_SCALE, SMALLEST_SCALE = 2.0**10, 2.0**-24
+#: Processors of different kinds round differently. After so many iterations ranks compare their pictures, and if they
+#: differ all go on with that of rank 0.
+CHECK_EVERY = 50
 
 
 class Descent:
@@ -31,6 +36,7 @@ class Descent:
         view: function of a plan that gives the :class:`~nstlib.terms.View`; called at the first step.
         targets: ``{name: targets}`` to reuse instead of computing them.
         history: pairs of L-BFGS's history, if fewer than usual.
+        ranks: :class:`~nstlib.features.Ranks` that take every step together.
 
     Attributes:
         average: the canvas to show: the running mean of the iterates, or a copy of the last one if the optimizer does
@@ -39,14 +45,14 @@ class Descent:
         plan: the plan in use.
     """
 
-    def __init__(self, canvas, terms, settings, plan, view, targets=None, history=None):
-        self.settings, self.plan = settings, plan
+    def __init__(self, canvas, terms, settings, plan, view, targets=None, history=None, ranks=ALONE):
+        self.settings, self.plan, self._ranks = settings, plan, ranks
         self.iterations = 0
         self._terms, self._view, self._known, self._objective = terms, view, targets, None
         self._canvas, self._weight = canvas, 0.0
         self.average = self._good = copy.deepcopy(canvas)
         self._scale, self._calm = 1.0, 0
-        self._stepper = Stepper(canvas.parameters(), settings, self._loss_weights(), history)
+        self._stepper = Stepper(canvas.parameters(), settings, self._loss_weights(), history, ranks)
 
     @property
     def image(self):
@@ -79,14 +85,17 @@ class Descent:
         losses = self._evaluate()
         with uninterrupted():
             self._good = self.average  # the iterate it ends with has a finite loss
-            self._update(losses["total"].sum())
+            with self._ranks.together(interruptible=False):
+                self._update(losses["total"].sum())
             self.iterations += 1
+            if self.iterations % CHECK_EVERY == 0 and self._ranks.differ(*self._canvas.parameters()):
+                self._ranks.follow_first(self.state())
         return losses
 
     def enlarged(self, start, plan, view, targets=None):
         """The descent that goes on from here at another size; ``start`` is as for the canvas's ``resized``."""
         canvas = self.average.resized(start)
-        larger = Descent(canvas, self._terms, self.settings, plan, view, targets, self._stepper.history)
+        larger = Descent(canvas, self._terms, self.settings, plan, view, targets, self._stepper.history, self._ranks)
         larger._stepper.take_over(self._stepper)
         larger._scale = self._scale
         return larger
@@ -182,7 +191,10 @@ class Descent:
         """Run ``compute``; when memory runs out, tile more and run it again."""
         while True:
             try:
-                return compute()
+                with self._ranks.together():
+                    return compute()
+            except MemoryElsewhere:
+                tighter = self.plan
             except (RuntimeError, MemoryError) as error:
                 tighter = tighten(self.plan) if is_out_of_memory(error) else None
                 if tighter is None:

@@ -46,10 +46,12 @@ class Estimate:
 def needs(transfer):
     """Peak memory in bytes of a :class:`~nstlib.transfer.StyleTransfer`, in the iterations or in taking its targets."""
     size, options = transfer.sizes[-1], {"optimizer": transfer.settings.optimizer, "kept": transfer.floats_per_pixel}
-    iteration = peak_memory(transfer.backbone, size, transfer.plan_at(size), **options)
+    iteration = peak_memory(
+        transfer.backbone, size, transfer.plan_at(size), part=transfer.plans.part_at(size), **options
+    )
     styles = (
         target_memory(transfer.backbone, style, transfer.plans.for_targets(style))
-        for style in transfer.style_sizes(size)
+        for style in transfer._scene.style_sizes(size)
     )
     return max(iteration, *styles)
 
@@ -65,10 +67,11 @@ def estimate(transfer):
     seconds, speeds = 0.0, {}
     longest = min(PROBE, round((PROBE_WORK / backbone.macs_per_pixel) ** 0.5))
     for count, level in zip(transfer.counts, transfer.sizes, strict=True):
-        probe = transfer.plan_at(level), tuple(min(side, longest) for side in level)
+        part = transfer.plans.part_at(level)
+        probe = transfer.plan_at(level), tuple(min(side, longest) for side in part)
         if probe not in speeds:
             speeds[probe] = seconds_per_pixel(backbone, *probe, transfer.settings.optimizer)
-        seconds += count * level[0] * level[1] * speeds[probe]
+        seconds += count * part[0] * part[1] * speeds[probe]
     return Estimate(size, transfer.precision, transfer.plan_at(size), needs(transfer), seconds)
 
 

@@ -88,10 +88,11 @@ def memory(default, choices, **about):
 
 
 def device(default, choices, **about):
-    """One of the words, perhaps with an index as in ``"cuda:1"``."""
+    """One of the words, perhaps with an index as in ``"cuda:1"``, or several of them as in ``"cuda:0,cuda:1"``."""
 
     def check(name, value):
-        check_choice(name, str(value).partition(":")[0], choices)
+        for one in str(value).split(","):
+            check_choice(name, one.partition(":")[0], choices)
         return str(value)
 
     return _field(default, check, choices=choices, **about)

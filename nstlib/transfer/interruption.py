@@ -22,6 +22,29 @@ def uninterrupted():
             handler(*held[0])
 
 
+@contextlib.contextmanager
+def noted_interruption(ranks):
+    """Ctrl-C, and the signal with which torchrun ends its processes, only set ``ranks.interrupted``.
+
+    All ranks look at it together, and stop at the same iteration. A second one acts at once.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def note(*_):
+        if ranks.interrupted:
+            raise KeyboardInterrupt
+        ranks.interrupted = True
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def despite_interruption(action):
     """``(action(), interrupted)``: done again from the start if Ctrl-C cut it short. Ctrl-C once more stops it."""
     try:

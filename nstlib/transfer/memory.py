@@ -7,6 +7,8 @@ import psutil
 import torch
 
 from ..features.backbone import block_of
+from ..features.ranks import ALONE
+from ..features.rectangles import check_count, rectangle_of, window_of
 from ..features.tiling import FULL, SEGMENTS, Plan, multiply_adds, tile_side
 from .optimizers import OPTIMIZERS
 
@@ -24,7 +26,7 @@ CGROUP_FILES = (
 )
 
 
-def peak_memory(backbone, size, plan, *, optimizer="Adam", kept=0.0):
+def peak_memory(backbone, size, plan, *, optimizer="Adam", kept=0.0, part=None):
     """Peak memory in bytes of an iteration at ``size`` (height, width), above the network itself.
 
     Counts the maps that are alive at the same time: the image's own, the targets, what each segment stores
@@ -34,11 +36,14 @@ def peak_memory(backbone, size, plan, *, optimizer="Adam", kept=0.0):
     Args:
         kept: values of the network's type per pixel that the terms keep; see
             :attr:`nstlib.StyleTransfer.floats_per_pixel`.
+        part: (height, width) of what this process computes of the picture, if not all.
     """
     pixels = size[0] * size[1]
     width = torch.finfo(backbone.dtype).bits // 8
     # Image, gradient, mean, last good one, temporaries, content and style; the optimizer's.
     image_maps = (7.5 + OPTIMIZERS[optimizer].copies) * 3 * 4 * pixels
+    size = part or size
+    pixels = size[0] * size[1]
     stored, peak = 0.0, 0.0
     for segment in _segments(backbone):
         blocks, graph, transient, entry, output = segment
@@ -143,7 +148,8 @@ def plan_for(backbone, size, memory, *, device="cpu", need=peak_memory, **option
         return FULL if memory == "full" else PLANS[3]
     budget = free_memory(device) * SAFE_SHARE if memory == "auto" else memory
     fitting = [plan for plan in (*PLANS, *LARGE_TILES) if need(backbone, size, plan, **options) <= budget]
-    return min(fitting, key=partial(multiply_adds, backbone, size), default=PLANS[-1])
+    computed = options.get("part") or size
+    return min(fitting, key=partial(multiply_adds, backbone, computed), default=PLANS[-1])
 
 
 class Plans:
@@ -154,19 +160,33 @@ class Plans:
         device: whose free memory counts.
         memory: as for :func:`plan_for`.
         plan: the only one, if one is given.
+        ranks: :class:`~nstlib.features.Ranks` that share every iteration.
 
     Raises:
         TypeError: ``plan`` is not a :class:`~nstlib.features.Plan`.
     """
 
-    def __init__(self, backbone, device, memory, plan=None):
+    def __init__(self, backbone, device, memory, plan=None, ranks=ALONE):
         if plan is not None and not isinstance(plan, Plan):
             raise TypeError(f"plan must be a Plan or None, received {plan!r}; memory= takes words and bytes")
-        self._backbone, self._options = backbone, {"memory": plan or memory, "device": device}
+        self._backbone, self.ranks = backbone, ranks
+        self._options = {"memory": plan or memory, "device": device}
 
     def for_iteration(self, size, optimizer, kept):
         """The :class:`~nstlib.features.Plan` for an iteration at ``size``; see :func:`peak_memory`."""
-        return plan_for(self._backbone, size, **self._options, optimizer=optimizer, kept=kept)
+        return plan_for(self._backbone, size, **self._options, optimizer=optimizer, kept=kept, part=self.part_at(size))
+
+    def part_at(self, size):
+        """(height, width) of what this process computes of a picture of ``size``: all, or its rectangle and a rim.
+
+        Raises:
+            InputError: there is no rectangle for each rank.
+        """
+        if self.ranks.count == 1:
+            return size
+        check_count(self.ranks, size, self._backbone)
+        top, left, bottom, right = window_of(rectangle_of(self.ranks, size, self._backbone), size, self._backbone)
+        return bottom - top, right - left
 
     def for_targets(self, size):
         """The plan for one forward pass at ``size``, which for a style may be larger than the result's."""
@@ -185,9 +205,3 @@ def more_frugal(plan, other):
 
 def _frugality(plan):
     return plan.tiled_blocks, -plan.tile if plan.tiled_blocks else 0
-
-
-def is_out_of_memory(error):
-    """Whether an exception means that memory ran out, on a GPU or on the CPU."""
-    texts = ("can't allocate memory", "not enough memory", "out of memory", "_STATUS_ALLOC_FAILED")
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(text in str(error) for text in texts)

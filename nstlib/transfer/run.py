@@ -4,21 +4,23 @@ import contextlib
 import os
 import time
 import warnings
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from tqdm.auto import tqdm
 
+from ..ambient import is_out_of_memory
 from ..checks import number
 from ..errors import Diverged, InputError
+from ..features.ranks import ALONE, RankLost
 from ..files import check_destination
 from ..images import to_pil
 from ..networks.upscale import load_upscaler, upscale_straight
 from ..pictures.sources import local_path
 from ..styles import sources_of
 from .interruption import despite_interruption
-from .memory import is_out_of_memory
-from .transfer import StyleTransfer
+from .transfer import StyleTransfer, fingerprint
 
 
 class Painted(NamedTuple):
@@ -27,8 +29,8 @@ class Painted(NamedTuple):
     Attributes:
         image: RGB in [0, 1], shape (1, 3, H, W).
         alpha: transparency in [0, 1], shape (1, 1, H, W), or None.
-        end: ``"finished"``, ``"interrupted"``, ``"diverged"``, or ``"failed"`` where memory ran out or the picture
-            could not be enlarged.
+        end: ``"finished"``, ``"interrupted"``, ``"diverged"``, or ``"failed"`` where memory ran out, another rank was
+            lost or the picture could not be enlarged.
         scale: how many times ``image`` was enlarged, 1 for not at all.
     """
 
@@ -66,7 +68,8 @@ def stylize(content, style, *, upscale=1, progress=True, checkpoint=None, checkp
         >>> stylize(samples.content(), samples.style(), size=64, iterations=3, backbone="compact", progress=False).size
         (64, 43)
     """
-    check_checkpoint(checkpoint, checkpoint_every, resume, inputs_of(content, style, **options))
+    if options.get("ranks", ALONE).index == 0:
+        check_checkpoint(checkpoint, checkpoint_every, resume, inputs_of(content, style, **options))
     upscaler = None if upscale == 1 else load_upscaler(upscale)
     painted = run(
         StyleTransfer(content, style, **options),
@@ -82,6 +85,8 @@ def stylize(content, style, *, upscale=1, progress=True, checkpoint=None, checkp
 def run(transfer, *, upscaler=None, progress=True, checkpoint=None, checkpoint_every=30, resume=False):
     """Iterate ``transfer`` to its end with a progress bar and checkpoints; used by :func:`stylize`.
 
+    Of several ranks the first one shows, saves and enlarges; all of them resume.
+
     Args:
         transfer: :class:`StyleTransfer`.
         upscaler: of :func:`~nstlib.networks.upscale.load_upscaler`, to enlarge the finished picture.
@@ -94,14 +99,24 @@ def run(transfer, *, upscaler=None, progress=True, checkpoint=None, checkpoint_e
         InputError: the checkpoint cannot be written, or is that of another transfer.
         KeyboardInterrupt: interrupted before the first iteration.
     """
-    checkpoint = check_checkpoint(checkpoint, checkpoint_every, resume)
-    if resume and checkpoint.exists():
-        transfer.load_checkpoint(checkpoint)
-    end = _iterate(transfer, progress, _Checkpoints(transfer, checkpoint, checkpoint_every))
+    ranks = transfer.ranks
+    with ranks.together():
+        first = ranks.index == 0
+        if first:
+            checkpoint = check_checkpoint(checkpoint, checkpoint_every, resume)
+    _check_alike(transfer)
+    found = resume and Path(checkpoint).expanduser().exists()
+    with ranks.together():
+        if len({*ranks.gather(int(found))}) > 1:
+            raise InputError(f"not every process finds {checkpoint}: it must be in a folder that all machines see")
+        if found:
+            transfer.load_checkpoint(checkpoint)
+    saving = _Checkpoints(transfer, checkpoint if first else None, checkpoint_every)
+    end = _iterate(transfer, progress and first, saving)
     (image, alpha), interrupted = despite_interruption(lambda: (transfer.image, transfer.transparency))
     if interrupted:
         end = "interrupted"
-    if upscaler is None or end != "finished":
+    if upscaler is None or end != "finished" or not first:
         return Painted(image, alpha, end)
     try:
         return Painted(*upscale_straight(image, alpha, upscaler, progress=progress), end, upscaler.scale)
@@ -147,6 +162,14 @@ def refuse_inputs(path, inputs):
             raise InputError(f"writing {path} would destroy {source}, which this run reads: choose another name")
 
 
+def _check_alike(transfer):
+    """Raise :class:`InputError` if ranks would paint different pictures."""
+    if transfer.ranks.count > 1:
+        with transfer.ranks.together():
+            if len({*transfer.ranks.gather(int(fingerprint(transfer)[:15], 16))}) > 1:
+                raise InputError("the processes were given different pictures, settings or networks")
+
+
 def _iterate(transfer, progress, checkpoints):
     """Take all steps; return how it ended."""
     bar = tqdm(total=transfer.work, initial=transfer.work_done, unit="px", unit_scale=True, disable=not progress)
@@ -167,9 +190,10 @@ def _iterate(transfer, progress, checkpoints):
                 with contextlib.suppress(KeyboardInterrupt):  # impatience costs the checkpoint, not the picture
                     checkpoints.save(last=True)
             interrupted = isinstance(error, KeyboardInterrupt)
-            if transfer.iteration == 0 or not (interrupted or is_out_of_memory(error)):
+            lost = isinstance(error, RankLost)
+            if transfer.iteration == 0 or not (interrupted or lost or is_out_of_memory(error)):
                 raise
-            why = "interrupted" if interrupted else f"out of memory ({_say(error)})"
+            why = "interrupted" if interrupted else _say(error) if lost else f"out of memory ({_say(error)})"
             warnings.warn(
                 f"{why} at iteration {transfer.iteration} of {len(transfer)}: this is the picture so far", stacklevel=3
             )

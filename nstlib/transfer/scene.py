@@ -107,12 +107,12 @@ class Scene:
             self._finish = size, color.Finish(colors, s.color, s.color_strength, weights=alpha)
         return self._finish[1](image)
 
-    def view(self, size, backbone, planned, plan):
+    def view(self, size, backbone, plans, plan):
         """What the terms of the loss see at ``size`` (height, width); on the backbone's device.
 
         Args:
             backbone: :class:`~nstlib.features.Backbone`.
-            planned: function that gives the :class:`~nstlib.features.Plan` for a forward pass at a size.
+            plans: :class:`~nstlib.transfer.memory.Plans`.
             plan: the one of the iterations; where it needs less memory, it is the one for the forward passes too.
 
         Returns:
@@ -128,9 +128,10 @@ class Scene:
             content=here(self.content(size)),
             transparency=here(self.transparency(size)),
             styles=lambda: [(here(picture), here(weights)) for picture, weights in self.styles(size)],
-            plan=lambda size: more_frugal(plan, planned(size)),
+            plan=lambda size: more_frugal(plan, plans.for_targets(size)),
             regions=tuple(replace(region, mask=here(region.mask)) for region in regions),
             protection=here(self.layout.protection_at(size)),
+            ranks=plans.ranks,
         )
 
     @functools.cached_property

@@ -14,7 +14,7 @@ from .canvas import CANVASES
 from .optimizers import OPTIMIZERS
 
 INITS = ("content", "noise", "style")
-DEVICES = ("auto", "cuda", "mps", "cpu")
+DEVICES = ("auto", "all", "cuda", "mps", "cpu")
 PRECISIONS = ("auto", "float32", "float16", "bfloat16", "float64")
 MEMORY = ("auto", "full", "tiled")
 #: beta / alpha at a style strength of one half.
@@ -127,7 +127,7 @@ class Settings:
         0, -(2**63), 2**63 - 1, group="optimization", help="seed of the noise that the optimization may start from"
     )
     device: str = fields.device(
-        "auto", DEVICES, free=True, group="machine", help="auto is the fastest device available"
+        "auto", DEVICES, free=True, group="machine", help="auto is the fastest, all is every GPU; cuda:0,cuda:1 are two"
     )
     precision: str = fields.choice(
         "auto",

@@ -15,7 +15,7 @@ from itertools import pairwise
 import torch
 from tqdm.auto import tqdm
 
-from ..ambient import choose_device, plain_torch
+from ..ambient import choose_devices, is_out_of_memory, plain_torch
 from ..checks import whole
 from ..errors import Diverged, InputError
 from ..features.tiling import FULL
@@ -24,7 +24,7 @@ from ..terms import ContentLoss, StyleLoss, TotalVariation, View
 from ..terms.measures import style_moments
 from .canvas import CANVASES
 from .descent import Descent
-from .memory import Plans, is_out_of_memory, more_frugal
+from .memory import Plans, more_frugal
 from .network import prepare_backbone
 from .presets import make_settings
 from .scene import Scene
@@ -155,7 +155,7 @@ def stylize_tiles(
         settings = make_settings(preset, **options)
         if settings.levels not in (None, 1):
             raise InputError(f"stylize_tiles paints at one size: levels must be 1, received {settings.levels}")
-        device = choose_device(settings.device)
+        device = choose_devices(settings.device)[0]
         backbone, _ = prepare_backbone(settings, device)
         least = backbone.smallest_side
         scene = Scene(content, style, settings, least=least, max_pixels=max_pixels)

@@ -5,8 +5,9 @@ import warnings
 import torch
 import torch.nn.functional as F
 
+from ..ambient import is_out_of_memory
+from ..features.ranks import ALONE
 from .interruption import uninterrupted
-from .memory import is_out_of_memory
 from .optimizers import LBFGS, OPTIMIZERS, make_optimizer
 
 #: Pairs of L-BFGS's history below which it is not cut when memory runs out.
@@ -21,13 +22,14 @@ class Stepper:
         settings: :class:`~nstlib.Settings`; ``optimizer`` and ``learning_rate`` are read in every step.
         loss_weights: all weights that the loss depends on; L-BFGS's history is only valid for these.
         history: pairs of L-BFGS's history, if fewer than usual.
+        ranks: :class:`~nstlib.features.Ranks` that take every step together.
 
     Attributes:
         history: the same; it shrinks when memory runs out.
     """
 
-    def __init__(self, parameters, settings, loss_weights, history=None):
-        self._parameters, self._settings, self.history = [*parameters], settings, history
+    def __init__(self, parameters, settings, loss_weights, history=None, ranks=ALONE):
+        self._parameters, self._settings, self.history, self._ranks = [*parameters], settings, history, ranks
         self.start(loss_weights)
 
     @property
@@ -56,7 +58,8 @@ class Stepper:
             rate = self._settings.learning_rate or OPTIMIZERS[self._name].learning_rate
             self._optimizer.param_groups[0]["lr"] = rate
             try:
-                self._optimizer.step(lambda: loss)
+                with self._ranks.together(interruptible=False):
+                    self._optimizer.step(lambda: loss)
                 return
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error) or self.jitters:
@@ -68,6 +71,8 @@ class Stepper:
             warnings.warn(f"out of memory: L-BFGS goes on with {pairs} pairs of its history", stacklevel=2)
             self.history = pairs
             self.start(self._loss_weights)
+            if self._ranks.count > 1:  # some have moved, others have not
+                self._ranks.follow_first(self._parameters)
 
     def take_over(self, other):
         """Carry over the state of a smaller canvas's stepper, if both use the same optimizer.

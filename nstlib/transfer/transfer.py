@@ -1,15 +1,18 @@
 """The transfer: descents from coarse to fine, one step at a time, saved and resumed."""
 
 import hashlib
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 
-from ..ambient import choose_device, plain_torch
+from ..ambient import choose_devices, plain_torch
 from ..checkpoints import read_state, write_state
 from ..errors import InputError
+from ..features.ranks import ALONE
 from ..images import MAX_PIXELS, save_image, to_pil
 from ..terms import standard_terms
 from .canvas import CANVASES
+from .crew import Crew
 from .descent import Descent
 from .given import targets_of_terms, terms_by_name
 from .interruption import uninterrupted
@@ -38,6 +41,7 @@ class StyleTransfer:
         targets: ``{name: {size: targets}}`` from another transfer's :attr:`targets`, reused instead of computed again:
             ``{"style": other.targets["style"]}`` for another content in the same style. Other sizes compute theirs.
         plan: :class:`~nstlib.features.Plan` for every size, instead of the one that ``memory`` decides.
+        ranks: of the processes that paint it together, each with its transfer; see :mod:`nstlib.transfer.processes`.
         max_pixels: larger input pictures are refused.
         **options: fields of :class:`~nstlib.Settings`, or its ``style_strength``.
 
@@ -53,19 +57,22 @@ class StyleTransfer:
     """
 
     def __init__(
-        self, content, style, *, protect=None, preset="default", terms=(), targets=None, plan=None,
+        self, content, style, *, protect=None, preset="default", terms=(), targets=None, plan=None, ranks=ALONE,
         max_pixels=MAX_PIXELS, **options,
     ):  # fmt: skip
         with plain_torch():
             self.settings = settings = make_settings(preset, **options)
             self.terms = terms_by_name(standard_terms(settings), terms)
-            self.device, self._plan = choose_device(settings.device), plan
+            devices = choose_devices(settings.device)
+            self._crew = Crew(devices, ranks)
+            self.device, self._plan, self.ranks = devices[0], plan, self._crew.ranks[0]
             self._use_network(settings.precision)
             least = self.backbone.smallest_side
             self._scene = Scene(content, style, settings, protect=protect, least=least, max_pixels=max_pixels)
             self.sizes, self.counts = pyramid(self._scene.size, settings, least)
             self._known, self._level = targets_of_terms(targets or {}, self.terms), 0
             self._descent = self._begin(self.size)
+            self._crew.follow(self)
             settings.fix()
 
     def __len__(self):
@@ -75,17 +82,18 @@ class StyleTransfer:
         return self
 
     def __next__(self):
-        done = self._descent.iterations == self.counts[self._level]
-        if done and self._level + 1 == len(self.sizes):
+        if self.iteration == len(self):
             raise StopIteration
         with plain_torch():
-            if done:
-                size = self.sizes[self._level + 1]
-                larger = self._descent.enlarged(*self._task(size))
-                with uninterrupted():
-                    self._descent, self._level = larger, self._level + 1
-            losses = self._descent.step()
+            losses = self._crew.do(self, StyleTransfer._step)
             return Step(self.iteration, self.size, losses, self._descent.image, self._scene)
+
+    def _step(self):
+        if self._descent.iterations == self.counts[self._level]:
+            larger = self._descent.enlarged(*self._task(self.sizes[self._level + 1]))
+            with uninterrupted():
+                self._descent, self._level = larger, self._level + 1
+        return self._descent.step()
 
     @property
     def iteration(self):
@@ -143,10 +151,6 @@ class StyleTransfer:
         done = [*self.counts[: self._level], self._descent.iterations]
         return sum(n * h * w for n, (h, w) in zip(done, self.sizes, strict=False))
 
-    def style_sizes(self, size):
-        """(height, width) of every style picture beside a result of this size."""
-        return self._scene.style_sizes(size)
-
     @property
     def targets(self):
         """``{name: {size: targets}}`` of the current level, for other transfers; empty before its first step."""
@@ -165,27 +169,22 @@ class StyleTransfer:
 
     def _use_network(self, precision):
         self.backbone, self._network = prepare_backbone(replace(self.settings, precision=precision), self.device)
-        self.plans = Plans(self.backbone, self.device, self.settings.memory, self._plan)
+        self.plans = Plans(self.backbone, self.device, self.settings.memory, self._plan, self.ranks)
 
     def _begin(self, size):
         """A descent at ``size`` from the picture to start with."""
         start, *task = self._task(size)
-        return Descent(CANVASES[self.settings.canvas](start), self.terms, self.settings, *task)
+        return Descent(CANVASES[self.settings.canvas](start), self.terms, self.settings, *task, ranks=self.ranks)
 
     def _task(self, size):
         """Of a level: start, plan, a function that gives its view and keeps no transfer alive, known targets."""
         start = self._scene.start(size).to(self.device, self.backbone.arithmetic)
         known = {name: targets[size] for name, targets in self._known.items() if size in targets}
-        return start, self.plan_at(size), partial(self._scene.view, size, self.backbone, self.plans.for_targets), known
+        return start, self.plan_at(size), partial(self._scene.view, size, self.backbone, self.plans), known
 
     def save_checkpoint(self, path):
-        """Write the whole state to a file, which appears whole or not at all.
-
-        Raises:
-            InputError: the file cannot be written there.
-            OSError: the disk is full, or fails.
-        """
-        own = {"inputs": _fingerprint(self), "precision": self.precision, "level": self._level}
+        """Write the state to a file, whole or not at all; raises as :func:`~nstlib.checkpoints.write_state` does."""
+        own = {"inputs": fingerprint(self), "precision": self.precision, "level": self._level}
         write_state({**own, **self._descent.state()}, path)
 
     def load_checkpoint(self, path):
@@ -195,17 +194,21 @@ class StyleTransfer:
             InputError: no checkpoint, or one of other pictures, settings or another network.
         """
         state = read_state(path)
-        _check_state(state, _fingerprint(self), path)
+        _check_state(state, fingerprint(self), path)
         with plain_torch():
-            if self.settings.precision == "auto" and state["precision"] != self.precision:
-                self._use_network(state["precision"])
-            descent = self._begin(self.sizes[state["level"]])
-            descent.load(state)
-            with uninterrupted():
-                self._descent, self._level = descent, state["level"]
+            # Optimizers go on with the very tensors of the state: each device needs its own.
+            self._crew.do(self, lambda transfer: transfer._load(state if transfer is self else deepcopy(state)))
+
+    def _load(self, state):
+        if self.settings.precision == "auto" and state["precision"] != self.precision:
+            self._use_network(state["precision"])
+        descent = self._begin(self.sizes[state["level"]])
+        descent.load(state)
+        with uninterrupted():
+            self._descent, self._level = descent, state["level"]
 
 
-def _fingerprint(transfer):
+def fingerprint(transfer):
     """Hash of everything the result depends on and that may not change between checkpoint and resumption."""
     fixed = transfer.settings.fixed, tuple(transfer.terms), transfer._network, transfer._scene.fingerprint
     return hashlib.sha256(repr((STATES, fixed)).encode()).hexdigest()

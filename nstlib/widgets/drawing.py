@@ -6,8 +6,8 @@ import io
 import ipywidgets as widgets
 from PIL import Image
 
+from ..ambient import is_out_of_memory
 from ..errors import Diverged, InputError
-from ..transfer.memory import is_out_of_memory
 
 PREVIEW = 768  # pixels of the longer side, at most, that are sent to the browser
 THUMBNAIL = 144  # likewise of a thumbnail, shown at half the size so that it is sharp on fine screens too

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import ipywidgets as widgets
 
-from ..ambient import choose_device
+from ..ambient import choose_devices
 from ..features.original import packaged_file
 from ..features.tiling import FULL
 from ..images import fit_size
@@ -87,7 +87,7 @@ class Speeds(widgets.VBox):
 
 def measure(settings):
     """``(network, seconds)``: the network of these settings without its values, seconds per pixel and iteration."""
-    device = choose_device(settings.device)
+    device = choose_devices(settings.device)[0]
     backbone, _ = prepare_backbone(replace(settings, network=None), device)
     seconds = seconds_per_pixel(backbone, FULL, (PROBE, PROBE), settings.optimizer)
     return backbone.to("meta"), seconds
@@ -109,7 +109,7 @@ def needs(settings, shape):
     except Exception as error:
         return f"{text} · {explain(error)}"
     seconds = speed * sum(count * h * w for count, (h, w) in zip(counts, sizes, strict=True))
-    device = choose_device(settings.device)
+    device = choose_devices(settings.device)[0]
     plan = plan_for(backbone, sizes[-1], settings.memory, device=device, optimizer=settings.optimizer)
     memory = peak_memory(backbone, sizes[-1], plan, optimizer=settings.optimizer)
     room = f"{memory / 2**30:.1f} GB of memory, {free_memory(device) / 2**30:.0f} GB free on {device}"
