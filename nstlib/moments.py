@@ -114,7 +114,8 @@ class _Sums(torch.autograd.Function):
 def _pixels(features):
     """Feature vectors, shape (N, H W, C), in a type in which products do not overflow."""
     features = features.float() if features.dtype == torch.float16 else features
-    return features.flatten(2).mT
+    # A part of a map has to be copied. With channels stored last they stay so: the other way takes five times as long.
+    return features.permute(0, 2, 3, 1).flatten(1, 2) if features.stride(1) == 1 else features.flatten(2).mT
 
 
 def _added_up(weighted, pixels):

@@ -14,13 +14,13 @@ def words(*lines):
 
 #: A module may import only from those before it.
 ORDER = words(
-    "errors checks ambient",
+    "errors checks ambient distributed",
     "moments losses",
     "files checkpoints samples.strokes samples",
     "pictures pictures.formats pictures.pixels pictures.tiff pictures.decoding pictures.encoding pictures.sources",
     "images masks styles regions color sheet",
     "features.replicate features.backbone features.weight_files features.original features.pretrained",
-    "features.tiling features.ranks features.rectangles features",
+    "features.crop features.tiling features.ranks features.rectangles features",
     "networks networks.tiles networks.upscale",
     "terms.objective terms.measures terms.standard terms",
     "metrics.fidelity metrics.seams metrics.distances metrics.sharpness metrics.summary metrics",

@@ -14,6 +14,7 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from ..errors import InputError
+from .crop import crop
 from .ranks import ALONE
 from .tiling import FULL, feature_sums
 
@@ -105,7 +106,7 @@ def _inside(measure, core, window, halvings):
         own = _common(rows, row, top, bottom), _common(columns, column, left, right)
         local = [slice(s.start - start - span.start, s.stop - start - span.start) for s, start, span in
                  zip(own, (row, column), (rows, columns), strict=True)]  # fmt: skip
-        return measure(features[..., local[0], local[1]], *own)
+        return measure(crop(features, *local), *own)
 
     return inside
 

@@ -17,6 +17,7 @@ from itertools import pairwise
 import torch
 
 from .backbone import block_of
+from .crop import crop
 
 #: Blocks that run as one segment. Fusing the first two means that pool1, the largest map of all, is never stored.
 SEGMENTS = ((1, 2), (3,), (4, 5))
@@ -151,9 +152,9 @@ class _Segment:
                 top, left, bottom, right = top // 2, left // 2, bottom // 2, right // 2
             for index, (layer, tap) in enumerate(self.taps):
                 if layer == name:
-                    part = _cut(maps[name], slice(top - row, bottom - row), slice(left - column, right - column))
+                    part = crop(maps[name], slice(top - row, bottom - row), slice(left - column, right - column))
                     sums[index] = tuple(tap(part, slice(top, bottom), slice(left, right)))
-        output = _cut(output, slice(top - row, bottom - row), slice(left - column, right - column))
+        output = crop(output, slice(top - row, bottom - row), slice(left - column, right - column))
         return output, [sums[index] for index in range(len(self.taps))]
 
     def cores(self, height, width, tile):
@@ -232,12 +233,6 @@ def _segments(backbone, taps):
         steps = tuple(name for name in backbone.layers[: deepest + 1] if block_of(name) in blocks)
         if steps:
             yield _Segment(backbone, steps, taps, [i for i, (layer, _) in enumerate(taps) if layer in steps])
-
-
-def _cut(x, rows, columns):
-    """Part of a map. All of it is the map itself: the gradient of a part is written into one of the whole size."""
-    whole = (rows, columns) == tuple(slice(0, side) for side in x.shape[2:])
-    return x if whole else x[..., rows, columns]
 
 
 def cuts(length, tile, align):
