@@ -1,19 +1,29 @@
 """What ranks send, what memory each needs, and how much faster they are by a model that contains the rim.
 
     python benchmarks/ranks.py [--size 1080 1920] [--backbone compact] [--ranks 1 2 4 8]
+    python benchmarks/ranks.py --cores [--size 1080 1920] [--backbone vgg19]
 
-One process plays each rank in turn: what it would send is counted instead of sent, so that the sums are its own alone,
-but sizes, work and memory are those of a real run. The model takes the time of a pixel as given: it says what the rim,
-the messages and the work that every rank repeats cost.
+With ``--cores``, two ranks with a thread each, on two cores of this machine, are compared with one rank and one thread,
+and with what the cores allow: two processes that know nothing of each other and paint a rectangle with its rim each.
+
+Without it, one process plays each rank in turn: what it would send is counted instead of sent, so that the sums are
+its own alone, but sizes, work and memory are those of a real run. The model takes the time of a pixel as given: it
+says what the rim, the messages and the work that every rank repeats cost.
 """
 
 import argparse
+import multiprocessing
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
+import torch
+import torch.distributed as dist
 from measure import Peak, in_own_process, network, table
 
 from nstlib import StyleTransfer
-from nstlib.features.ranks import Ranks
+from nstlib.features.ranks import ALONE, Ranks
 from nstlib.features.rectangles import divide, window_of
 from nstlib.features.tiling import Plan
 
@@ -42,6 +52,52 @@ def measure(name, size, count):
     return sum(sent), peak.bytes
 
 
+def iterate(content, ranks=ALONE, iterations=3, **options):
+    """Seconds per iteration of Adam on one thread, without the first one."""
+    torch.set_num_threads(1)
+    options |= {"device": "cpu", "precision": "float32", "levels": 1, "iterations": iterations, "optimizer": "Adam"}
+    transfer, times = StyleTransfer(content, content[:256, :256], ranks=ranks, **options), []
+    for _ in transfer:
+        times.append(time.perf_counter())
+    return (times[-1] - times[0]) / (iterations - 1)
+
+
+def one_of_two(index, name, size, store):
+    """Seconds per iteration of a rank of two; without a ``store``, of its rectangle and rim as a picture of its own."""
+    content = np.random.default_rng(0).random((*size, 3), dtype=np.float32)
+    net = network(name)
+    if store is None:
+        top, left, bottom, right = window_of(divide(size, 2)[index], size, net)
+        content = content[top:bottom, left:right]
+        return iterate(content, backbone=net, size=max(content.shape))
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=index, world_size=2)
+    return iterate(content, Ranks(index, 2, dist.all_reduce), backbone=net, size=max(size))
+
+
+def side_by_side(name, size, store):
+    """Seconds per iteration of two processes at work at the same time."""
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        return max(pool.map(one_of_two, range(2), [name] * 2, [size] * 2, [store] * 2))
+
+
+def alone(name, size):
+    """Seconds per iteration of one rank."""
+    content = np.random.default_rng(0).random((*size, 3), dtype=np.float32)
+    return iterate(content, backbone=network(name), size=max(size))
+
+
+def print_cores(name, size):
+    """The table of --cores."""
+    one = in_own_process(alone, name, size)
+    apart = side_by_side(name, size, None)
+    with tempfile.TemporaryDirectory() as folder:
+        two = side_by_side(name, size, f"{folder}/store")
+    rows = [["one rank", f"{one:.1f}", "1.00", "-"]]
+    rows += [["rectangles with rims, apart", f"{apart:.1f}", f"{one / apart:.2f}", "1.00"]]
+    rows += [["two ranks", f"{two:.1f}", f"{one / two:.2f}", f"{apart / two:.2f}"]]
+    table(["a thread each", "s/iteration", "speed over one rank", "of what the cores allow"], rows)
+
+
 def efficiency(backbone, size, count, bandwidth):
     """Speed of so many ranks over that of one, divided by their number."""
 
@@ -61,7 +117,10 @@ def main():
     parser.add_argument("--size", type=int, nargs=2, default=(540, 960), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--backbone", default="compact")
     parser.add_argument("--ranks", type=int, nargs="+", default=(1, 2, 4))
+    parser.add_argument("--cores", action="store_true", help="two ranks on two cores of this machine")
     options = parser.parse_args()
+    if options.cores:
+        return print_cores(options.backbone, tuple(options.size))
     rows = []
     for count in options.ranks:
         sent, peak = in_own_process(measure, options.backbone, tuple(options.size), count)

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import functools
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -21,9 +22,11 @@ from conftest import make_net, make_picture
 from PIL import Image
 
 from nstlib import Diverged, InputError, Style, StyleTransfer
+from nstlib.checkpoints import read_state
 from nstlib.features.ranks import ALONE, INPUT, Elsewhere, MemoryElsewhere, Ranks
 from nstlib.features.rectangles import divide, shared_sums
 from nstlib.features.tiling import FULL, Plan, feature_sums
+from nstlib.training.loop import TrainingState, train
 
 
 @functools.cache
@@ -202,8 +205,29 @@ CASES = [
 ]
 
 
+def trained(state, generators=None):
+    """The weights of a line fitted in five steps of SGD, to samples of the state, or to those of several generators."""
+    model = torch.nn.Linear(2, 1, dtype=torch.float64)
+    with torch.no_grad():
+        model.weight.fill_(0.5)
+        model.bias.zero_()
+    state.start(model, torch.optim.SGD(model.parameters(), lr=0.1))
+
+    def loss(rng):
+        x = torch.tensor([[rng.random(), rng.random()] for _ in range(6)], dtype=torch.float64)
+        return (model(x) - x.prod(1, keepdim=True)).square().mean()
+
+    def losses():
+        found = [loss(rng) for rng in generators or [state.rng]]
+        return {"squared_error": sum(found) / len(found)}
+
+    for _ in train(state, losses, until=5, rate=lambda step: 0.1, clip=1):
+        pass
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
 def paint_as_rank(rank, folder):
-    """One of four processes; paints those of the cases that have so many ranks."""
+    """One of four processes; paints those of the cases that have so many ranks, and trains."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=4)
     groups = {count: dist.new_group(range(count)) for count in (2, 3, 4)}
@@ -214,6 +238,7 @@ def paint_as_rank(rank, folder):
             assert not ranks.differ(picture)
             if rank == 0:
                 torch.save(picture, f"{folder}/{index}.pt")
+    torch.save(trained(TrainingState(0, f"{folder}/state.pt", 100)), f"{folder}/trained_by_{rank}.pt")
     dist.destroy_process_group()
 
 
@@ -222,6 +247,12 @@ def test_processes_paint_the_same_picture(tmp_path):
     for index, (_, options) in enumerate(CASES):
         difference = (torch.load(tmp_path / f"{index}.pt") - painted(transfer_of(**options))).abs().max()
         assert difference < (1e-9 if options["optimizer"] == "Adam" else 1e-6)
+    # A training in four processes is one with four times the samples.
+    generators = [random.Random(0), *(random.Random(f"0 0 {rank}") for rank in range(1, 4))]
+    whole = trained(TrainingState(0, None, 100), generators)
+    for rank in range(4):
+        torch.testing.assert_close(torch.load(tmp_path / f"trained_by_{rank}.pt"), whole, rtol=0, atol=1e-12)
+    assert read_state(tmp_path / "state.pt")["step"] == 5
 
 
 # Whatever befalls one of them

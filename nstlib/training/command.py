@@ -2,9 +2,12 @@
 
 import argparse
 import math
+import os
 
 import torch
 
+from ..ambient import choose_device
+from ..distributed import rank
 from ..files import check_destination
 
 #: A row of the log is written every so many steps.
@@ -34,20 +37,21 @@ def make_parser(module, description, steps):
 
 
 def prepare(options, name):
-    """Set the number of threads; complete the files that ``options`` leaves out, called ``name``, and check them.
+    """Set threads and device; complete the files that ``options`` leaves out, called ``name``, and check them.
 
     Raises:
-        InputError: a file cannot be written.
+        InputError: a file cannot be written, or this machine has no such device.
     """
     if options.threads:
         torch.set_num_threads(options.threads)
+    options.device = choose_device(options.device)
     options.output = check_destination(options.output or f"{name}.safetensors")
     options.checkpoint = check_destination(options.checkpoint or f"{name}.pt")
     options.log = check_destination(options.log or f"{name}.csv")
 
 
 def run(training, options, description):
-    """Train to the end; log the losses and export the weights.
+    """Train to the end; log the losses and export the weights, both in the first of several processes alone.
 
     Args:
         training: iterator over :class:`~nstlib.training.loop.TrainingStep` with ``LOSSES``, their names, and
@@ -56,11 +60,12 @@ def run(training, options, description):
         description: ``{str: str}``, metadata of the weights file.
     """
     means = {}
-    with open(options.log, "a") as log:
+    with open(os.devnull if rank() else options.log, "a") as log:
         for step in training:
             for name, value in step.losses.items():
                 means[name] = SMOOTHING * means.get(name, value) + (1 - SMOOTHING) * value
             if step.step % LOG_EVERY == 0:
                 row = [f"{means.get(name, math.nan):.6f}" for name in training.LOSSES]
                 print(step.step, *row, f"{step.seconds:.2f}", sep=",", file=log, flush=True)
-    training.export(options.output, description)
+    if not rank():
+        training.export(options.output, description)

@@ -19,6 +19,7 @@ from torch.optim import swa_utils
 
 from ..ambient import own_random, plain_torch, usable_device
 from ..checks import positive, whole
+from ..distributed import process_group
 from ..errors import InputError
 from ..features.backbone import STYLE_LAYERS
 from ..features.pretrained import load_backbone
@@ -182,6 +183,7 @@ class Distillation:
         export_weights(self.state.average.module.weights(), path, description)
 
 
+@process_group()
 def main(arguments=None):
     """``python -m nstlib.training.distill FOLDER ... -o compact.safetensors``"""
     parser = make_parser("nstlib.training.distill", "Train the compact network.", steps=5000)

@@ -5,11 +5,14 @@ import random
 import time
 from dataclasses import dataclass
 
+import torch.distributed as dist
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from ..ambient import own_random, plain_torch
 from ..checkpoints import read_state, write_state
 from ..checks import whole
+from ..distributed import rank
 from ..errors import Diverged, InputError
 from ..files import check_destination
 
@@ -64,7 +67,9 @@ class TrainingState:
         self._parts = {"model": model, "optimizer": optimizer, **({"average": average} if average else {}), **others}
 
     def save(self):
-        """Write the checkpoint."""
+        """Write the checkpoint. Of several processes the first one does; what differs between them is its own."""
+        if rank():
+            return
         parts = {name: part.state_dict() for name, part in self._parts.items()}
         write_state({"step": self.step, "random": self.rng.getstate(), **parts}, self.checkpoint)
 
@@ -94,6 +99,9 @@ class TrainingState:
 def train(state, losses, *, until, rate, clip):
     """Take optimizer steps, and yield a :class:`TrainingStep` after each.
 
+    Where torch.distributed connects several processes, each takes its own samples, the gradients are averaged, and all
+    take the same step (``DistributedDataParallel``); a step reports the losses of its own process.
+
     Args:
         state: :class:`TrainingState`.
         losses: function without arguments that gives ``{name: scalar tensor}``; their sum is minimised.
@@ -104,6 +112,10 @@ def train(state, losses, *, until, rate, clip):
     Raises:
         Diverged: the gradient is not finite. The weights are those of the step before.
     """
+    if dist.is_initialized():
+        losses = DistributedDataParallel(_Losses(state.model, losses))
+        if rank():
+            state.rng.seed(f"{state.seed} {state.step} {rank()}")
     while state.step < until:
         # Not around the yield: the caller's code between two steps runs with the caller's modes and random numbers.
         with plain_torch(), own_random():
@@ -122,6 +134,17 @@ def cosine(step, steps):
     Reference: Loshchilov & Hutter, *SGDR: Stochastic Gradient Descent with Warm Restarts*, ICLR 2017, eq. 5.
     """
     return 0.5 + 0.5 * math.cos(math.pi * step / steps)
+
+
+class _Losses(nn.Module):
+    """Losses as a module, the shape in which DistributedDataParallel knows what the parameters are used for."""
+
+    def __init__(self, model, losses):
+        super().__init__()
+        self.model, self._losses = model, losses
+
+    def forward(self):
+        return self._losses()
 
 
 def _advance(state, losses, until, rate, clip):

@@ -9,6 +9,7 @@ import torch
 
 from ..ambient import own_random, plain_torch, usable_device
 from ..checks import positive, whole
+from ..distributed import process_group
 from ..errors import InputError
 from ..images import load_image, resize
 from ..metrics import psnr
@@ -174,6 +175,7 @@ def evaluate(model, pictures):
     return tuple(sum(column) / len(results) for column in zip(*results, strict=True))
 
 
+@process_group()
 def main(arguments=None):
     """``python -m nstlib.training.upscale FOLDER ... --scale 2 -o upscale_x2.safetensors``"""
     parser = make_parser("nstlib.training.upscale", "Train an upscaler.", steps=6000)

@@ -1,17 +1,12 @@
-"""The processes that torchrun starts, as ranks of one picture: gloo adds up on CPUs, nccl on GPUs."""
+"""The processes that torchrun starts, as ranks of one picture."""
 
 import contextlib
-import datetime
-import os
 
-import torch
 import torch.distributed as dist
 
+from ..distributed import process_group
 from ..features.ranks import ALONE, RankLost, Ranks
 from .interruption import noted_interruption
-
-#: After so long a rank that says nothing is given up. One that dies is noticed at once.
-TIMEOUT = datetime.timedelta(minutes=10)
 
 
 @contextlib.contextmanager
@@ -31,21 +26,13 @@ def joined():
         ...         picture.size
         (64, 43)
     """
-    count = int(os.environ.get("WORLD_SIZE", 1))
-    if count == 1:
-        yield ALONE
-        return
-    gpus = torch.cuda.is_available() and dist.is_nccl_available()
-    if gpus:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
-    # What is said about errors goes through gloo in any case: it needs no GPU, and notices at once that a rank is gone.
-    dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=TIMEOUT)
-    ranks = Ranks(dist.get_rank(), count, _add)
-    try:
+    with process_group() as count:
+        if count == 1:
+            yield ALONE
+            return
+        ranks = Ranks(dist.get_rank(), count, _add)
         with noted_interruption(ranks):
             yield ranks
-    finally:
-        dist.destroy_process_group()
 
 
 def _add(tensor):
