@@ -25,7 +25,7 @@ from measure import Peak, in_own_process, network, table
 from nstlib import StyleTransfer
 from nstlib.features.ranks import ALONE, Ranks
 from nstlib.features.rectangles import divide, window_of
-from nstlib.features.tiling import Plan
+from nstlib.features.tiling import FULL
 
 #: Bytes per second and direction, as vendors state them, at four fifths.
 BANDWIDTHS = {"PCIe 3 x16": 0.8 * 15.8e9, "NVLink 3": 0.8 * 300e9, "10 Gb Ethernet": 0.8 * 1.25e9}
@@ -44,7 +44,7 @@ def measure(name, size, count):
     options = {"backbone": network(name), "device": "cpu", "precision": "float32", "levels": 1, "iterations": 3}
     with Peak("cpu") as peak:
         transfer = StyleTransfer(
-            content, content[:256, :256], size=max(size), plan=Plan(5, 256), optimizer="Adam", ranks=ranks, **options
+            content, content[:256, :256], size=max(size), plan=FULL, optimizer="Adam", ranks=ranks, **options
         )
         next(transfer)
         sent.clear()
