@@ -25,11 +25,14 @@ class Region:
         mask: how much of it each pixel is, in [0, 1], shape (1, 1, H, W), or None for the whole picture.
         blend: relative weight of each style of the view, 0 for those that are not for this region; None: all alike.
         weight: of its style loss beside those of the other regions.
+        reduction: one of :data:`REDUCTIONS`; the picture is compared with the styles after it was reduced so much, for
+            strokes larger than the network sees.
     """
 
     mask: torch.Tensor | None = None
     blend: tuple | None = None
     weight: float = 1.0
+    reduction: int = 1
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,11 @@ class View:
     def opaque(self):
         """The content as the network sees it: transparent pixels on white."""
         return composite(self.content, self.transparency)
+
+
+def reduced(image, factor):
+    """Means over squares of ``factor`` pixels of a picture (N, C, H, W); at the border, over what is there."""
+    return image if factor == 1 else F.avg_pool2d(image, factor, ceil_mode=True, count_include_pad=False)
 
 
 class Objective:
@@ -136,9 +144,8 @@ class Objective:
     def _sums(self, image, plan):
         sums = {name: [None] * count for name, count in self._counts.items()}
         for factor, wanted in self._passes.items():
-            # Windows that reach past the border average what is there.
-            seen = image if factor == 1 else F.avg_pool2d(image, factor, ceil_mode=True, count_include_pad=False)
-            found = shared_sums(self.backbone, seen, [tap for *_, tap in wanted], plan, self._ranks)
+            taps = [tap for *_, tap in wanted]
+            found = shared_sums(self.backbone, reduced(image, factor), taps, plan, self._ranks)
             for (name, index, _), values in zip(wanted, found, strict=True):
                 sums[name][index] = values
         return sums

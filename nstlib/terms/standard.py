@@ -6,6 +6,7 @@ from ..errors import InputError
 from ..losses import STYLE_LOSSES, content_loss, total_variation
 from ..moments import Moments, blend
 from .measures import layer_weights, own_maps, product, squared_error, style_moments, sums_over_regions
+from .objective import reduced
 
 #: A region counts by its share of the picture, but at least so much: small ones would be painted like their neighbours.
 LEAST_SHARE = 0.02
@@ -74,7 +75,7 @@ class StyleLoss:
 
     Every region has its own moments and its own target. Its loss counts by its share of the visible picture, at least
     :data:`LEAST_SHARE`, so that the style is as strong at each pixel as without regions, however large they are. What
-    is protected counts :data:`PROTECTED_STYLE` times.
+    is protected counts :data:`PROTECTED_STYLE` times. Regions may ask for the moments of the reduced picture.
 
     Args:
         settings: :class:`~nstlib.Settings`; ``style_weight`` and the weights of ``style_layers`` may change.
@@ -82,7 +83,8 @@ class StyleLoss:
         rest: ``{layer: Moments}`` of the other parts of the picture, added before the style loss is taken; None for a
             whole picture. For one region only.
 
-    Reference: Gatys et al., *Controlling Perceptual Factors in Neural Style Transfer*, CVPR 2017, section 4.
+    Reference: Gatys et al., *Controlling Perceptual Factors in Neural Style Transfer*, CVPR 2017, section 4; Snelgrove,
+    *High-Resolution Multi-Scale Neural Texture Synthesis*, SIGGRAPH Asia 2017, for the reduced picture.
     Differs from the paper: regions count by their area instead of all alike, and moments are divided by their weight.
     """
 
@@ -93,36 +95,41 @@ class StyleLoss:
         self._settings, self._weights, self._rest = settings, weights, rest
 
     def targets(self, view):
-        """``[(weight, {layer: Moments})]`` of the regions, those of all their styles together."""
+        """``[(weight, {layer: Moments}, reduction)]`` of the regions, those of all their styles together."""
         layers = self._settings.style_layers
         styles = [
             style_moments(view.backbone, picture, layers, view.plan(picture.shape[2:]), weights)
             for picture, weights in view.styles()
         ]
         return [
-            (region.weight, _blended(styles, region.blend or [1.0] * len(styles), layers)) for region in view.regions
+            (region.weight, _blended(styles, region.blend or [1.0] * len(styles), layers), region.reduction)
+            for region in view.regions
         ]
 
     def taps(self, view, targets):
-        for _, moments in targets:
+        for _, moments, _ in targets:
             _check_layers(moments, self._settings.style_layers)
-        if len(targets) != len(view.regions):
+        if [reduction for *_, reduction in targets] != [region.reduction for region in view.regions]:
             raise InputError(
                 f"the targets are those of {len(targets)} regions, the styles of this transfer have "
-                f"{len(view.regions)}: give targets of a transfer with the same styles"
+                f"{len(view.regions)}: give targets of a transfer with the same styles and brushes"
             )
         visible = product(view.transparency, self._weights)
         seen = product(visible, _from_one_to(PROTECTED_STYLE, view.protection))
-        masks = [product(seen, region.mask) for region in view.regions]
-        return [
-            (layer, sums_over_regions(*(layer_weights(view.backbone, layer, mask) for mask in (visible, *masks))))
-            for layer in targets[0][1]
-        ]
+        taps = []
+        for factor in _reductions(targets):
+            masks = [visible, *(product(seen, region.mask) for region in view.regions if region.reduction == factor)]
+            masks = [None if mask is None else reduced(mask, factor) for mask in masks]
+            for layer in targets[0][1]:
+                measure = sums_over_regions(*(layer_weights(view.backbone, layer, mask) for mask in masks))
+                taps.append((layer, measure, factor))
+        return taps
 
     def loss(self, image, sums, targets):
         losses = dict.fromkeys(targets[0][1], 0.0)
-        for (visible, *found), layer in zip(sums, losses, strict=True):
-            for index, (weight, goals) in enumerate(targets):
+        passes = [(factor, layer) for factor in _reductions(targets) for layer in losses]
+        for (visible, *found), (factor, layer) in zip(sums, passes, strict=True):
+            for index, (weight, goals, _) in enumerate(target for target in targets if target[2] == factor):
                 moments = Moments(*found[3 * index : 3 * index + 3])
                 # A part that cannot be seen is no smaller a share of the picture that the rest completes.
                 share = torch.where(visible > 0, moments.count.detach() / visible, 1).clamp_min(LEAST_SHARE)[:, 0, 0]
@@ -168,6 +175,11 @@ class TotalVariation:
 def standard_terms(settings):
     """The three standard terms."""
     return [ContentLoss(settings), StyleLoss(settings), TotalVariation(settings)]
+
+
+def _reductions(targets):
+    """How much the picture is reduced to be compared with any of the targets, from the least on."""
+    return sorted({reduction for *_, reduction in targets})
 
 
 def _from_one_to(value, mask):
