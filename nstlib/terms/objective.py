@@ -5,13 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 
 from ..errors import InputError, check_choice
 from ..features.backbone import Backbone
 from ..features.ranks import ALONE, Ranks
 from ..features.rectangles import shared_sums
-from ..images import composite
+from ..images import composite, resize
 
 #: How much smaller than the picture the network may be shown it.
 REDUCTIONS = (1, 2, 4)
@@ -25,14 +24,15 @@ class Region:
         mask: how much of it each pixel is, in [0, 1], shape (1, 1, H, W), or None for the whole picture.
         blend: relative weight of each style of the view, 0 for those that are not for this region; None: all alike.
         weight: of its style loss beside those of the other regions.
-        reduction: one of :data:`REDUCTIONS`; the picture is compared with the styles after it was reduced so much, for
-            strokes larger than the network sees.
+        reduction: one of :data:`REDUCTIONS`: how much the picture is reduced before it is compared with the styles.
+        layers: names of those that are compared, or None for all of the style's.
     """
 
     mask: torch.Tensor | None = None
     blend: tuple | None = None
     weight: float = 1.0
     reduction: int = 1
+    layers: tuple | None = None
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,11 @@ class View:
 
 
 def reduced(image, factor):
-    """Means over squares of ``factor`` pixels of a picture (N, C, H, W); at the border, over what is there."""
-    return image if factor == 1 else F.avg_pool2d(image, factor, ceil_mode=True, count_include_pad=False)
+    """A picture (N, C, H, W) that is ``factor`` times smaller, its sides rounded up; reduced as paintings are.
+
+    Means over squares would be less work, but each square would have one gradient, and be seen in the painting.
+    """
+    return image if factor == 1 else resize(image, [-(-side // factor) for side in image.shape[2:]])
 
 
 class Objective:

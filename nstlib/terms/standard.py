@@ -6,7 +6,7 @@ from ..errors import InputError
 from ..losses import STYLE_LOSSES, content_loss, total_variation
 from ..moments import Moments, blend
 from .measures import layer_weights, own_maps, product, squared_error, style_moments, sums_over_regions
-from .objective import reduced
+from .objective import REDUCTIONS, reduced
 
 #: A region counts by its share of the picture, but at least so much: small ones would be painted like their neighbours.
 LEAST_SHARE = 0.02
@@ -102,13 +102,16 @@ class StyleLoss:
             for picture, weights in view.styles()
         ]
         return [
-            (region.weight, _blended(styles, region.blend or [1.0] * len(styles), layers), region.reduction)
+            (
+                region.weight,
+                _blended(styles, region.blend or [1.0] * len(styles), region.layers or layers),
+                region.reduction,
+            )
             for region in view.regions
         ]
 
     def taps(self, view, targets):
-        for _, moments, _ in targets:
-            _check_layers(moments, self._settings.style_layers)
+        _check_layers({layer: None for _, moments, _ in targets for layer in moments}, self._settings.style_layers)
         if [reduction for *_, reduction in targets] != [region.reduction for region in view.regions]:
             raise InputError(
                 f"the targets are those of {len(targets)} regions, the styles of this transfer have "
@@ -116,21 +119,29 @@ class StyleLoss:
             )
         visible = product(view.transparency, self._weights)
         seen = product(visible, _from_one_to(PROTECTED_STYLE, view.protection))
+        masks = [_reduced(product(seen, region.mask), region.reduction) for region in view.regions]
         taps = []
-        for factor in _reductions(targets):
-            masks = [visible, *(product(seen, region.mask) for region in view.regions if region.reduction == factor)]
-            masks = [None if mask is None else reduced(mask, factor) for mask in masks]
-            for layer in targets[0][1]:
-                measure = sums_over_regions(*(layer_weights(view.backbone, layer, mask) for mask in masks))
-                taps.append((layer, measure, factor))
+        for factor, layer, regions in self._looks(targets):
+            weights = [_reduced(visible, factor), *(masks[index] for index in regions)]
+            measure = sums_over_regions(*(layer_weights(view.backbone, layer, mask) for mask in weights))
+            taps.append((layer, measure, factor))
         return taps
 
+    def _looks(self, targets):
+        """``[(reduction, layer, indices of regions)]``: what is compared at each size of the picture."""
+        looks = [
+            (factor, layer, [i for i, (_, goals, own) in enumerate(targets) if own == factor and layer in goals])
+            for factor in REDUCTIONS
+            for layer in self._settings.style_layers
+        ]
+        return [look for look in looks if look[2]]
+
     def loss(self, image, sums, targets):
-        losses = dict.fromkeys(targets[0][1], 0.0)
-        passes = [(factor, layer) for factor in _reductions(targets) for layer in losses]
-        for (visible, *found), (factor, layer) in zip(sums, passes, strict=True):
-            for index, (weight, goals, _) in enumerate(target for target in targets if target[2] == factor):
-                moments = Moments(*found[3 * index : 3 * index + 3])
+        losses = dict.fromkeys(self._settings.style_layers, 0.0)
+        for (visible, *found), (_, layer, regions) in zip(sums, self._looks(targets), strict=True):
+            for place, index in enumerate(regions):
+                weight, goals, _ = targets[index]
+                moments = Moments(*found[3 * place : 3 * place + 3])
                 # A part that cannot be seen is no smaller a share of the picture that the rest completes.
                 share = torch.where(visible > 0, moments.count.detach() / visible, 1).clamp_min(LEAST_SHARE)[:, 0, 0]
                 if self._rest is not None:
@@ -177,9 +188,8 @@ def standard_terms(settings):
     return [ContentLoss(settings), StyleLoss(settings), TotalVariation(settings)]
 
 
-def _reductions(targets):
-    """How much the picture is reduced to be compared with any of the targets, from the least on."""
-    return sorted({reduction for *_, reduction in targets})
+def _reduced(mask, factor):
+    return None if mask is None else reduced(mask, factor)
 
 
 def _from_one_to(value, mask):

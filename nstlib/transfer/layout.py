@@ -3,9 +3,11 @@
 import torch
 
 from ..errors import InputError
+from ..features.backbone import block_of
 from ..images import resize
 from ..masks import fit_edges, load_mask
 from ..terms import Region
+from ..terms.objective import REDUCTIONS
 
 #: Masks and sums of masks that differ by less are the same.
 _SAME = 1e-6
@@ -84,6 +86,39 @@ class Layout:
         shares = [blend[style] / sum(blend) for blend in self.blends]
         place = sum(mask * share for mask, share in zip(self.masks.split(1, 1), shares, strict=True))
         return place / place.amax()
+
+
+def by_reduction(regions, shown, layers):
+    """``[Region]``: those of a layout, once for each size of the picture at which their styles are compared with it.
+
+    Strokes are looked for in the reduced picture, grain and edges in the picture itself: else nothing would be asked of
+    what the reduction loses. That takes the layers of the first block, which see no more than a few pixels.
+
+    Args:
+        regions: of :meth:`Layout.at`.
+        shown: ``[(index, Shown)]`` of all styles; see :meth:`~nstlib.transfer.paintings.Painting.beside`.
+        layers: names of those that are compared.
+
+    Returns:
+        Regions whose blends have a weight for each of ``shown``.
+    """
+    whole = [float(one.reduction == 1) for _, one in shown]
+    looks = [(1, None, whole)]
+    if not all(whole):
+        grain = tuple(layer for layer in layers if block_of(layer) == 1)
+        strokes = tuple(layer for layer in layers if layer not in grain)
+        # Without any layer that sees strokes, those of the first block have to do.
+        looks = [(1, grain, whole)] if grain and strokes else []
+        for factor in REDUCTIONS:
+            looks.append((factor, strokes or grain, [one.share * (one.reduction == factor) for _, one in shown]))
+    found = []
+    for region in regions:
+        for factor, seen, shares in looks:
+            blend = tuple(region.blend[index] * share for (index, _), share in zip(shown, shares, strict=True))
+            if sum(blend):
+                weight = region.weight * (sum(blend) / sum(region.blend))
+                found.append(Region(region.mask, blend, weight, factor, seen))
+    return found
 
 
 def _complete(masks, photo):

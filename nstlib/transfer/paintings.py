@@ -13,7 +13,7 @@ from ..terms.measures import product
 from ..terms.objective import REDUCTIONS
 
 #: Sizes of strokes that differ by less are the same.
-_SAME = 0.02
+_SAME = 0.05
 
 
 class Shown(NamedTuple):
@@ -22,7 +22,7 @@ class Shown(NamedTuple):
     Attributes:
         size: (height, width) of the style picture.
         reduction: how much the picture is reduced.
-        share: of the style, in [0, 1].
+        share: of the style in the layers that see strokes, in [0, 1].
     """
 
     size: tuple
@@ -35,7 +35,8 @@ class Painting:
 
     Shown beside a picture at ``brush`` times its size, it asks for strokes that are so much larger than its own. It is
     never enlarged past its pixels: for larger strokes it is compared with the picture reduced to a half or a quarter,
-    in which the same strokes are two or four times as large.
+    in which the same strokes are two or four times as large. The layers that see no more than grain and edges compare
+    it with the picture as it is: else nothing would be asked of what gets lost in the reduction.
 
     Args:
         image: straight colours in [0, 1], shape (1, 3, H, W).
@@ -75,7 +76,7 @@ class Painting:
             share = max(0.0, 1 - abs(octave - beyond))
             if octave > beyond and wanted / reduction >= self._smallest:
                 share = max(share, self._breadth ** (octave - beyond))
-            if share:
+            if share or reduction == 1:
                 shown.append(Shown(self._sized(wanted / reduction), reduction, share))
         total = sum(share for *_, share in shown)
         return [one._replace(share=one.share / total) for one in shown]

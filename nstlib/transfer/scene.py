@@ -3,16 +3,17 @@
 import functools
 import hashlib
 import math
+from dataclasses import replace
 
 import torch
 
 from .. import color
 from ..images import MAX_PIXELS, composite, fit_size, load_image_and_alpha, resize, resize_straight
 from ..styles import as_styles
-from ..terms import Region, View
+from ..terms import View
 from ..terms.measures import product
 from ..terms.objective import REDUCTIONS
-from .layout import Layout
+from .layout import Layout, by_reduction
 from .memory import more_frugal
 from .paintings import at_most, check_side, load_paintings, load_visible
 from .settings import INITS
@@ -106,15 +107,8 @@ class Scene:
         Args:
             here: function that puts a mask where it is needed.
         """
-        shown, regions = self._shown(size), []
-        for region in self.layout.at(size):
-            mask = here(region.mask)
-            for factor in REDUCTIONS:
-                blend = tuple(region.blend[index] * share * (r == factor) for index, (_, r, share) in shown)
-                if sum(blend):
-                    weight = region.weight * (sum(blend) / sum(region.blend))
-                    regions.append(Region(mask, blend, weight, factor))
-        return regions
+        regions = [replace(region, mask=here(region.mask)) for region in self.layout.at(size)]
+        return by_reduction(regions, self._shown(size), self._settings.style_layers)
 
     def _shown(self, size):
         """``[(index, Shown)]``: how each style that has a place is shown beside a result of this size."""
