@@ -76,7 +76,8 @@ class Style:
             )
             if not value or name in given:
                 raise InputError(f"expected PICTURE@MASK@of=MASK@weight=X@brush=X, received {text!r}")
-            given[name] = _READERS[name](name, value)
+            read = {"weight": _number, "brush": _brush}.get(name)
+            given[name] = read(name, value) if read else parse_mask(value)
         return cls(picture, **given)
 
 
@@ -121,10 +122,6 @@ def _check_brush(brush):
     return (*(positive("a size in the brush of a style", size) for size in brush[:2]), brush[2])
 
 
-def _mask(name, text):
-    return parse_mask(text)
-
-
 def _number(name, text):
     try:
         return float(text)
@@ -135,7 +132,3 @@ def _number(name, text):
 def _brush(name, text):
     *sizes, mask = text.split(",", 2)
     return (*(_number(name, size) for size in sizes), parse_mask(mask)) if sizes else _number(name, text)
-
-
-#: How the texts of a style's parts are read.
-_READERS = {"where": _mask, "of": _mask, "weight": _number, "brush": _brush}
