@@ -1,25 +1,36 @@
-"""Whether regions are painted in their own style, and whether what is protected stays.
+"""Whether regions are painted in their own style, what is protected stays, and strokes are as large as asked for.
 
-    python benchmarks/guidance.py [--size 256] [--iterations 100] [--backbone compact] [--judge vgg19] [--output FOLDER]
+    python benchmarks/guidance.py [--parts regions protection] [--size 256] [--iterations 100] [--backbone compact]
+        [--judge vgg19] [--output FOLDER]
+    python benchmarks/guidance.py --parts brush --size 768 [--iterations 60]
+    python benchmarks/guidance.py --parts sizes [--sizes 540 2160] [--iterations 60]
+    python benchmarks/guidance.py --parts maps [--size 512]
 
 Each of four photographs is cut in two by ``nstlib.regions.segments`` and painted in two styles, twice: eight pairs. Of
 each region the table has the style distance, within the region, from its own style and from the other one; the former
 should be the smaller. Then each photograph is painted in one style with its smaller region protected and without: the
 ratio of the content distances there, which should be at most 0.6, and of the style distances elsewhere, at most 1.05.
 The judge is another network than the one that paints, unless both are named alike.
+
+``brush``: the length of strokes, ``metrics.stroke_length`` over the longer side, with four sizes of the brush, which
+should grow. ``sizes``: the same in a small and a large picture of one brush, which should differ by at most 15 %. The
+paintings are generated and show nothing but strokes. ``maps``: seconds of an iteration with maps of up to four sizes.
 """
 
 import argparse
+import time
 from pathlib import Path
 
 import torch
 from measure import table
 
-from nstlib import Style, StyleTransfer, load_backbone, load_image, metrics, regions
+from nstlib import Style, StyleTransfer, load_backbone, load_image, metrics, regions, samples
 from nstlib.images import fit_size, resize
 from nstlib.samples import CONTENTS
 
 STYLES = (("starry_night", "scream"), ("great_wave", "embers"))
+PAIRS = (("coffee", "swirls"), ("rocket", "embers"))
+BRUSHES = 0.5, 1.0, 2.0, 4.0
 
 
 def picture(name, size):
@@ -59,15 +70,35 @@ def protected(photo, style, judge, keep, **options):
     return tuple(with_it / without for with_it, without in zip(*found, strict=True))
 
 
+def strokes(photo, style, keep, **options):
+    """Length of the strokes relative to the longer side."""
+    transfer = StyleTransfer(photo, style, **options)
+    for _ in transfer:
+        pass
+    keep(transfer)
+    return metrics.stroke_length(transfer.image, photo) / max(transfer.size)
+
+
+def seconds(photo, style, **options):
+    """Of one iteration: the least of five, after one to warm up."""
+    transfer, times = StyleTransfer(photo, style, levels=1, iterations=6, **options), []
+    for _ in range(6):
+        started = time.perf_counter()
+        next(transfer)
+        times.append(time.perf_counter() - started)
+    return min(times[1:])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=["regions", "protection"])
     parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--sizes", type=int, nargs=2, default=[540, 2160])
     parser.add_argument("--iterations", type=int, default=100)
     parser.add_argument("--backbone", default="compact")
     parser.add_argument("--judge", default="vgg19")
     parser.add_argument("--output", type=Path)
     given = parser.parse_args()
-    judge = load_backbone(given.judge)
     options = {"backbone": load_backbone(given.backbone), "size": given.size, "iterations": given.iterations}
 
     def keeper(name):
@@ -78,22 +109,81 @@ def main():
 
         return keep
 
-    rows = []
-    for names in STYLES:
-        styles = [picture(name, given.size) for name in names]
+    for part in given.parts:
+        rows = []
+        head, found = PARTS[part](given, keeper, options)
+        for row in found:
+            rows.append(row)
+            print(*row, sep="\t", flush=True)
+        table(head, rows)
+
+
+def _regions(given, keeper, options):
+    judge = load_backbone(given.judge)
+
+    def rows():
+        for names in STYLES:
+            styles = [picture(name, given.size) for name in names]
+            for content in CONTENTS:
+                photo, keep = picture(content, given.size), keeper(f"{content}--{'--'.join(names)}")
+                pairs = own_and_other(photo, styles, judge, keep, **options)
+                yield f"{content}, {names[0]} and {names[1]}", *(f"{x:.3f}" for pair in pairs for x in pair)
+
+    return ("pictures", "first: own", "first: other", "second: own", "second: other"), rows()
+
+
+def _protection(given, keeper, options):
+    judge = load_backbone(given.judge)
+
+    def rows():
         for content in CONTENTS:
-            photo, keep = picture(content, given.size), keeper(f"{content}--{'--'.join(names)}")
-            pairs = own_and_other(photo, styles, judge, keep, **options)
-            rows.append((f"{content}, {names[0]} and {names[1]}", *(f"{x:.3f}" for pair in pairs for x in pair)))
-            print(*rows[-1], sep="\t", flush=True)
-    table(("pictures", "first: own", "first: other", "second: own", "second: other"), rows)
-    rows = []
-    for content in CONTENTS:
-        photo, style = picture(content, given.size), picture("starry_night", given.size)
-        ratios = protected(photo, style, judge, keeper(f"{content}--protected"), **options)
-        rows.append((content, *(f"{ratio:.2f}" for ratio in ratios)))
-        print(*rows[-1], sep="\t", flush=True)
-    table(("photograph", "content, protected", "style, elsewhere"), rows)
+            photo, style = picture(content, given.size), picture("starry_night", given.size)
+            ratios = protected(photo, style, judge, keeper(f"{content}--protected"), **options)
+            yield content, *(f"{ratio:.2f}" for ratio in ratios)
+
+    return ("photograph", "content, protected", "style, elsewhere"), rows()
+
+
+def _brush(given, keeper, options):
+    def rows():
+        for content, name in PAIRS:
+            photo, style = load_image(f"sample:{content}"), samples.style(name, size=1024)
+            lengths = (
+                strokes(photo, Style(style, brush=brush), keeper(f"{content}--{name}--{brush:g}"), **options)
+                for brush in BRUSHES
+            )
+            yield f"{content}, {name}", *(f"{100 * length:.2f} %" for length in lengths)
+
+    return ("pictures", *(f"brush {brush:g}" for brush in BRUSHES)), rows()
+
+
+def _sizes(given, keeper, options):
+    def rows():
+        for content, name in PAIRS:
+            photo, style = load_image(f"sample:{content}"), samples.style(name, size=512)
+            small, large = (
+                strokes(photo, style, keeper(f"{content}--{name}--{size}"), **{**options, "size": size})
+                for size in given.sizes
+            )
+            yield f"{content}, {name}", f"{100 * small:.2f} %", f"{100 * large:.2f} %", f"{large / small:.2f}"
+
+    return ("pictures", *(f"{size} px" for size in given.sizes), "ratio"), rows()
+
+
+def _maps(given, keeper, options):
+    def rows():
+        photo, style = picture("coffee", given.size), picture("starry_night", given.size)
+        fade = torch.linspace(0, 1, photo.shape[3]).expand(photo.shape[2:])
+        brushes = 1.0, (0.5, 1.0, fade), (0.25, 1.0, fade), (0.125, 1.0, fade)
+        plain = {"backbone": options["backbone"], "size": given.size, "precision": "float32"}
+        times = [seconds(photo, Style(style, brush=brush), **plain) for brush in brushes]
+        for count, each in enumerate(times, 1):
+            yield f"{count}", f"{each:.2f} s", f"{each / times[0]:.2f}"
+
+    return ("sizes", "iteration", "ratio"), rows()
+
+
+PARTS = {"regions": _regions, "protection": _protection, "brush": _brush, "sizes": _sizes, "maps": _maps}
 
 
 if __name__ == "__main__":

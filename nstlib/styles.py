@@ -1,5 +1,6 @@
 """Styles: a painting, what of it counts, and where in the picture it belongs."""
 
+import math
 import os
 import re
 from dataclasses import dataclass, field
@@ -21,10 +22,12 @@ class Style:
         where: mask of the photograph; by default, what the masks of the other styles leave.
         of: mask of the painting: the part of it whose style counts; by default all of it.
         weight: relative to the other styles: its share where they blend, and how much its region counts.
-        brush: size of the strokes, 1 as in the painting, on top of the setting of that name.
+        brush: size of the strokes, 1 as in the painting, on top of the setting of that name. Or a map of sizes,
+            ``(black, white, mask)``: those where the mask of the photograph is black and where it is white, and for a
+            grey ``m`` between 0 and 1 the size ``black^(1 - m) white^m``.
 
     Raises:
-        InputError: a weight below 0, or a brush that is not above 0.
+        InputError: a weight below 0, a brush that is not above 0, or one that is no number and no map.
 
     Example:
         >>> import numpy as np
@@ -41,17 +44,27 @@ class Style:
     where: object = field(default=None, kw_only=True)
     of: object = field(default=None, kw_only=True)
     weight: float = field(default=1.0, kw_only=True)
-    brush: float = field(default=1.0, kw_only=True)
+    brush: float | tuple = field(default=1.0, kw_only=True)
 
     def __post_init__(self):
         object.__setattr__(self, "weight", number("the weight of a style", self.weight, 0))
-        object.__setattr__(self, "brush", positive("the brush of a style", self.brush))
+        object.__setattr__(self, "brush", _check_brush(self.brush))
+
+    @property
+    def brushes(self):
+        """The sizes of strokes that are painted: that of ``brush``, or those of a map, at most an octave apart."""
+        if not isinstance(self.brush, tuple):
+            return (self.brush,)
+        black, white, _ = self.brush
+        steps = math.ceil(abs(math.log2(white / black)))
+        return tuple(black * (white / black) ** (step / max(1, steps)) for step in range(steps + 1))
 
     @classmethod
     def parse(cls, text):
         """The style that a text of the command line stands for: ``painting.jpg@sky.png@of=part.png@weight=2@brush=1``.
 
         A mask without a name is ``where``; ``labels.png#ff0000`` and ``labels.png#red`` are areas of a map of labels.
+        A map of brush sizes is ``brush=0.5,4,near.png``.
         """
         if os.path.exists(os.path.expanduser(text)):
             return cls(text)
@@ -63,7 +76,8 @@ class Style:
             )
             if not value or name in given:
                 raise InputError(f"expected PICTURE@MASK@of=MASK@weight=X@brush=X, received {text!r}")
-            given[name] = parse_mask(value) if name in ("where", "of") else _number(name, value)
+            read = {"weight": _number, "brush": _brush}.get(name)
+            given[name] = read(name, value) if read else parse_mask(value)
         return cls(picture, **given)
 
 
@@ -87,7 +101,8 @@ def sources_of(given):
     if isinstance(given, (list, tuple)):
         return [source for one in given for source in sources_of(one)]
     if isinstance(given, Style):
-        return [source for one in (given.picture, given.where, given.of) for source in sources_of(one)]
+        maps = given.brush[2:] if isinstance(given.brush, tuple) else ()
+        return [source for one in (given.picture, given.where, given.of, *maps) for source in sources_of(one)]
     return [given]
 
 
@@ -99,8 +114,21 @@ def parse_mask(text):
     return path, f"#{colour}" if re.fullmatch(r"[0-9a-fA-F]{3}|[0-9a-fA-F]{6}", colour) else colour
 
 
+def _check_brush(brush):
+    if not isinstance(brush, (tuple, list)):
+        return positive("the brush of a style", brush)
+    if len(brush) != 3:
+        raise InputError(f"the brush of a style must be a number or (black, white, mask), received {brush!r}")
+    return (*(positive("a size in the brush of a style", size) for size in brush[:2]), brush[2])
+
+
 def _number(name, text):
     try:
         return float(text)
     except ValueError:
         raise InputError(f"the {name} of a style must be a number, received {text!r}") from None
+
+
+def _brush(name, text):
+    *sizes, mask = text.split(",", 2)
+    return (*(_number(name, size) for size in sizes), parse_mask(mask)) if sizes else _number(name, text)

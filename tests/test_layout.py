@@ -23,7 +23,7 @@ ORDER = words(
     "features.crop features.tiling features.ranks features.rectangles features",
     "networks networks.tiles networks.upscale",
     "terms.objective terms.measures terms.standard terms",
-    "metrics.fidelity metrics.seams metrics.distances metrics.sharpness metrics.summary metrics",
+    "metrics.fidelity metrics.seams metrics.distances metrics.sharpness metrics.strokes metrics.summary metrics",
     "transfer.optimizers transfer.canvas transfer.fields transfer.settings transfer.presets transfer.precision",
     "transfer.network transfer.interruption transfer.crew transfer.processes transfer.memory transfer.stepper",
     "transfer.descent transfer.layout transfer.paintings transfer.scene transfer.step transfer.given transfer.transfer",

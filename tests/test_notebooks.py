@@ -48,6 +48,7 @@ SHORT = {
     },
     "06_super_resolution": {"STEPS = 1000": "STEPS = 4", "CROP = 40": "CROP = 16"},
     "07_regions": {"SIZE = 384": "SIZE = 64", "ITERATIONS = 150": "ITERATIONS = 3"},
+    "08_brushes": {"SIZE = 512": "SIZE = 64", "ITERATIONS = 150": "ITERATIONS = 2"},
 }
 #: Further ones that run a notebook in half precision, the default of the machines it is made for. The second is cut
 #: after its first experiment, at the size from which the gradients of beta = 1000 leave the range of float16.

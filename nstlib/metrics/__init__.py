@@ -4,6 +4,7 @@ from .distances import content_distance, frechet_distance, structural_distance, 
 from .fidelity import psnr
 from .seams import seam_ratio, seams
 from .sharpness import edges_kept, grain, lines_kept
+from .strokes import stroke_length
 from .summary import summary
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "psnr",
     "seam_ratio",
     "seams",
+    "stroke_length",
     "structural_distance",
     "style_distance",
     "summary",

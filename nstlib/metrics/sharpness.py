@@ -40,7 +40,7 @@ def grain(image, photograph=None, share=0.1, block=16):
     Raises:
         InputError: an image smaller than a block.
     """
-    grey = _grey(image)
+    grey = grey_values(image)
     fine = _above_half_nyquist(grey)
     if photograph is None:
         return 255 * np.sqrt(np.square(fine).mean()).item()
@@ -49,7 +49,7 @@ def grain(image, photograph=None, share=0.1, block=16):
         raise InputError(
             f"expected a picture of at least {block} pixels a side, that of a block, received {grey.shape}"
         )
-    spread = _blocks(_grey(photograph, grey.shape), block).std(1)
+    spread = _blocks(grey_values(photograph, grey.shape), block).std(1)
     flattest = np.argsort(spread, kind="stable")[: max(1, round(share * len(spread)))]
     return 255 * np.sqrt(np.square(_blocks(fine, block)[flattest]).mean()).item()
 
@@ -73,8 +73,8 @@ def edges_kept(image, photograph):
 
     Reference: Wang et al., *Image Quality Assessment: From Error Visibility to Structural Similarity*, 2004.
     """
-    grey = _grey(image)
-    edges = [sobel(picture) for picture in (grey, _grey(photograph, grey.shape))]
+    grey = grey_values(image)
+    edges = [sobel(picture) for picture in (grey, grey_values(photograph, grey.shape))]
     a, b = ((edge - edge.mean()) / max(edge.std(), 1e-6) for edge in edges)
     return structural_similarity(a, b, win_size=7, data_range=4).item()
 
@@ -106,8 +106,8 @@ def lines_kept(image, photograph, lines=12):
     """
     lines = whole("lines", lines)
     size = fit_size(*photograph.shape[2:], _LINES_SIDE)
-    grey = _grey(photograph, size)
-    goal, found = _directions(grey), _directions(_grey(image, size))
+    grey = grey_values(photograph, size)
+    goal, found = _directions(grey), _directions(grey_values(image, size))
     pixels = np.concatenate(_straight_lines(grey, goal)[:lines])
     goal, found = goal[tuple(pixels.T)], found[tuple(pixels.T)]
     return np.average(_angles(found, goal), weights=np.abs(goal)).item()
@@ -166,7 +166,7 @@ def _blocks(values, side):
     return whole_blocks.swapaxes(1, 2).reshape(rows * columns, side * side)
 
 
-def _grey(image, size=None):
+def grey_values(image, size=None):
     """Grey values (H, W) in [0, 1] of a picture, in float64, resized to ``size`` if given."""
     if image.dim() != 4 or tuple(image.shape[:2]) != (1, 3) or min(image.shape[2:]) < _LEAST_SIDE:
         raise InputError(

@@ -5,13 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 
 from ..errors import InputError, check_choice
 from ..features.backbone import Backbone
 from ..features.ranks import ALONE, Ranks
 from ..features.rectangles import shared_sums
-from ..images import composite
+from ..images import composite, resize
 
 #: How much smaller than the picture the network may be shown it.
 REDUCTIONS = (1, 2, 4)
@@ -25,11 +24,15 @@ class Region:
         mask: how much of it each pixel is, in [0, 1], shape (1, 1, H, W), or None for the whole picture.
         blend: relative weight of each style of the view, 0 for those that are not for this region; None: all alike.
         weight: of its style loss beside those of the other regions.
+        reduction: one of :data:`REDUCTIONS`: how much the picture is reduced before it is compared with the styles.
+        layers: names of those that are compared, or None for all of the style's.
     """
 
     mask: torch.Tensor | None = None
     blend: tuple | None = None
     weight: float = 1.0
+    reduction: int = 1
+    layers: tuple | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,14 @@ class View:
     def opaque(self):
         """The content as the network sees it: transparent pixels on white."""
         return composite(self.content, self.transparency)
+
+
+def reduced(image, factor):
+    """A picture (N, C, H, W) that is ``factor`` times smaller, its sides rounded up; reduced as paintings are.
+
+    Means over squares would be less work, but each square would have one gradient, and be seen in the painting.
+    """
+    return image if factor == 1 else resize(image, [-(-side // factor) for side in image.shape[2:]])
 
 
 class Objective:
@@ -136,9 +147,8 @@ class Objective:
     def _sums(self, image, plan):
         sums = {name: [None] * count for name, count in self._counts.items()}
         for factor, wanted in self._passes.items():
-            # Windows that reach past the border average what is there.
-            seen = image if factor == 1 else F.avg_pool2d(image, factor, ceil_mode=True, count_include_pad=False)
-            found = shared_sums(self.backbone, seen, [tap for *_, tap in wanted], plan, self._ranks)
+            taps = [tap for *_, tap in wanted]
+            found = shared_sums(self.backbone, reduced(image, factor), taps, plan, self._ranks)
             for (name, index, _), values in zip(wanted, found, strict=True):
                 sums[name][index] = values
         return sums

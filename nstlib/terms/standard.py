@@ -6,6 +6,7 @@ from ..errors import InputError
 from ..losses import STYLE_LOSSES, content_loss, total_variation
 from ..moments import Moments, blend
 from .measures import layer_weights, own_maps, product, squared_error, style_moments, sums_over_regions
+from .objective import REDUCTIONS, reduced
 
 #: A region counts by its share of the picture, but at least so much: small ones would be painted like their neighbours.
 LEAST_SHARE = 0.02
@@ -74,7 +75,7 @@ class StyleLoss:
 
     Every region has its own moments and its own target. Its loss counts by its share of the visible picture, at least
     :data:`LEAST_SHARE`, so that the style is as strong at each pixel as without regions, however large they are. What
-    is protected counts :data:`PROTECTED_STYLE` times.
+    is protected counts :data:`PROTECTED_STYLE` times. Regions may ask for the moments of the reduced picture.
 
     Args:
         settings: :class:`~nstlib.Settings`; ``style_weight`` and the weights of ``style_layers`` may change.
@@ -82,7 +83,8 @@ class StyleLoss:
         rest: ``{layer: Moments}`` of the other parts of the picture, added before the style loss is taken; None for a
             whole picture. For one region only.
 
-    Reference: Gatys et al., *Controlling Perceptual Factors in Neural Style Transfer*, CVPR 2017, section 4.
+    Reference: Gatys et al., *Controlling Perceptual Factors in Neural Style Transfer*, CVPR 2017, section 4; Snelgrove,
+    *High-Resolution Multi-Scale Neural Texture Synthesis*, SIGGRAPH Asia 2017, for the reduced picture.
     Differs from the paper: regions count by their area instead of all alike, and moments are divided by their weight.
     """
 
@@ -93,37 +95,53 @@ class StyleLoss:
         self._settings, self._weights, self._rest = settings, weights, rest
 
     def targets(self, view):
-        """``[(weight, {layer: Moments})]`` of the regions, those of all their styles together."""
+        """``[(weight, {layer: Moments}, reduction)]`` of the regions, those of all their styles together."""
         layers = self._settings.style_layers
         styles = [
             style_moments(view.backbone, picture, layers, view.plan(picture.shape[2:]), weights)
             for picture, weights in view.styles()
         ]
         return [
-            (region.weight, _blended(styles, region.blend or [1.0] * len(styles), layers)) for region in view.regions
+            (
+                region.weight,
+                _blended(styles, region.blend or [1.0] * len(styles), region.layers or layers),
+                region.reduction,
+            )
+            for region in view.regions
         ]
 
     def taps(self, view, targets):
-        for _, moments in targets:
-            _check_layers(moments, self._settings.style_layers)
-        if len(targets) != len(view.regions):
+        _check_layers({layer: None for _, moments, _ in targets for layer in moments}, self._settings.style_layers)
+        if [reduction for *_, reduction in targets] != [region.reduction for region in view.regions]:
             raise InputError(
                 f"the targets are those of {len(targets)} regions, the styles of this transfer have "
-                f"{len(view.regions)}: give targets of a transfer with the same styles"
+                f"{len(view.regions)}: give targets of a transfer with the same styles and brushes"
             )
         visible = product(view.transparency, self._weights)
         seen = product(visible, _from_one_to(PROTECTED_STYLE, view.protection))
-        masks = [product(seen, region.mask) for region in view.regions]
-        return [
-            (layer, sums_over_regions(*(layer_weights(view.backbone, layer, mask) for mask in (visible, *masks))))
-            for layer in targets[0][1]
+        masks = [_reduced(product(seen, region.mask), region.reduction) for region in view.regions]
+        taps = []
+        for factor, layer, regions in self._looks(targets):
+            weights = [_reduced(visible, factor), *(masks[index] for index in regions)]
+            measure = sums_over_regions(*(layer_weights(view.backbone, layer, mask) for mask in weights))
+            taps.append((layer, measure, factor))
+        return taps
+
+    def _looks(self, targets):
+        """``[(reduction, layer, indices of regions)]``: what is compared at each size of the picture."""
+        looks = [
+            (factor, layer, [i for i, (_, goals, own) in enumerate(targets) if own == factor and layer in goals])
+            for factor in REDUCTIONS
+            for layer in self._settings.style_layers
         ]
+        return [look for look in looks if look[2]]
 
     def loss(self, image, sums, targets):
-        losses = dict.fromkeys(targets[0][1], 0.0)
-        for (visible, *found), layer in zip(sums, losses, strict=True):
-            for index, (weight, goals) in enumerate(targets):
-                moments = Moments(*found[3 * index : 3 * index + 3])
+        losses = dict.fromkeys(self._settings.style_layers, 0.0)
+        for (visible, *found), (_, layer, regions) in zip(sums, self._looks(targets), strict=True):
+            for place, index in enumerate(regions):
+                weight, goals, _ = targets[index]
+                moments = Moments(*found[3 * place : 3 * place + 3])
                 # A part that cannot be seen is no smaller a share of the picture that the rest completes.
                 share = torch.where(visible > 0, moments.count.detach() / visible, 1).clamp_min(LEAST_SHARE)[:, 0, 0]
                 if self._rest is not None:
@@ -168,6 +186,10 @@ class TotalVariation:
 def standard_terms(settings):
     """The three standard terms."""
     return [ContentLoss(settings), StyleLoss(settings), TotalVariation(settings)]
+
+
+def _reduced(mask, factor):
+    return None if mask is None else reduced(mask, factor)
 
 
 def _from_one_to(value, mask):

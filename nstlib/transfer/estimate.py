@@ -45,10 +45,10 @@ class Estimate:
 
 def needs(transfer):
     """Peak memory in bytes of a :class:`~nstlib.transfer.StyleTransfer`, in the iterations or in taking its targets."""
-    size, options = transfer.sizes[-1], {"optimizer": transfer.settings.optimizer, "kept": transfer.floats_per_pixel}
-    iteration = peak_memory(
-        transfer.backbone, size, transfer.plan_at(size), part=transfer.plans.part_at(size), **options
-    )
+    size = transfer.sizes[-1]
+    options = {"optimizer": transfer.settings.optimizer, "kept": transfer.floats_per_pixel}
+    options |= {"reductions": transfer._scene.passes(size), "part": transfer.plans.part_at(size)}
+    iteration = peak_memory(transfer.backbone, size, transfer.plan_at(size), **options)
     styles = (
         target_memory(transfer.backbone, style, transfer.plans.for_targets(style))
         for style in transfer._scene.style_sizes(size)
@@ -71,7 +71,8 @@ def estimate(transfer):
         probe = transfer.plan_at(level), tuple(min(side, longest) for side in part)
         if probe not in speeds:
             speeds[probe] = seconds_per_pixel(backbone, *probe, transfer.settings.optimizer)
-        seconds += count * part[0] * part[1] * speeds[probe]
+        passes = 1 + sum(1 / n**2 for n in transfer._scene.passes(level))
+        seconds += count * part[0] * part[1] * passes * speeds[probe]
     return Estimate(size, transfer.precision, transfer.plan_at(size), needs(transfer), seconds)
 
 

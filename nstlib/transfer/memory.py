@@ -26,7 +26,7 @@ CGROUP_FILES = (
 )
 
 
-def peak_memory(backbone, size, plan, *, optimizer="Adam", kept=0.0, part=None):
+def peak_memory(backbone, size, plan, *, optimizer="Adam", kept=0.0, part=None, reductions=()):
     """Peak memory in bytes of an iteration at ``size`` (height, width), above the network itself.
 
     Counts the maps that are alive at the same time: the image's own, the targets, what each segment stores
@@ -37,14 +37,22 @@ def peak_memory(backbone, size, plan, *, optimizer="Adam", kept=0.0, part=None):
         kept: values of the network's type per pixel that the terms keep; see
             :attr:`nstlib.StyleTransfer.floats_per_pixel`.
         part: (height, width) of what this process computes of the picture, if not all.
+        reductions: how much the picture is reduced for further passes, if there are any.
     """
     pixels = size[0] * size[1]
     width = torch.finfo(backbone.dtype).bits // 8
     # Image, gradient, mean, last good one, temporaries, content and style; the optimizer's.
     image_maps = (7.5 + OPTIMIZERS[optimizer].copies) * 3 * 4 * pixels
     size = part or size
-    pixels = size[0] * size[1]
-    stored, peak = 0.0, 0.0
+    kept *= size[0] * size[1] * width
+    _, peak = _stored_and_peak(backbone, size, plan)
+    kept += sum(_stored_and_peak(backbone, [-(-side // n) for side in size], plan)[0] for n in reductions)
+    return int(image_maps + kept + peak + SCRATCH)
+
+
+def _stored_and_peak(backbone, size, plan):
+    """Bytes that a forward pass leaves for the backward pass, and the peak of both."""
+    pixels, stored, peak = size[0] * size[1], 0.0, 0.0
     for segment in _segments(backbone):
         blocks, graph, transient, entry, output = segment
         if blocks[-1] <= plan.tiled_blocks:
@@ -55,7 +63,7 @@ def peak_memory(backbone, size, plan, *, optimizer="Adam", kept=0.0, part=None):
         else:
             stored += pixels * graph
             peak = max(peak, stored + pixels * transient)
-    return int(image_maps + pixels * width * kept + peak + SCRATCH)
+    return stored, peak
 
 
 def target_memory(backbone, size, plan):
@@ -172,9 +180,10 @@ class Plans:
         self._backbone, self.ranks = backbone, ranks
         self._options = {"memory": plan or memory, "device": device}
 
-    def for_iteration(self, size, optimizer, kept):
+    def for_iteration(self, size, optimizer, kept, reductions=()):
         """The :class:`~nstlib.features.Plan` for an iteration at ``size``; see :func:`peak_memory`."""
-        return plan_for(self._backbone, size, **self._options, optimizer=optimizer, kept=kept, part=self.part_at(size))
+        options = {"optimizer": optimizer, "kept": kept, "reductions": reductions, "part": self.part_at(size)}
+        return plan_for(self._backbone, size, **self._options, **options)
 
     def part_at(self, size):
         """(height, width) of what this process computes of a picture of ``size``: all, or its rectangle and a rim.

@@ -12,9 +12,10 @@ from ..images import MAX_PIXELS, composite, fit_size, load_image_and_alpha, resi
 from ..styles import as_styles
 from ..terms import View
 from ..terms.measures import product
-from .layout import Layout
+from ..terms.objective import REDUCTIONS
+from .layout import Layout, by_reduction
 from .memory import more_frugal
-from .paintings import Painting, at_most, check_side, load_visible
+from .paintings import at_most, check_side, load_paintings, load_visible
 from .settings import INITS
 
 COARSEST = 256  # pixels of the longer side
@@ -31,6 +32,7 @@ class Scene:
         content: picture; whatever :func:`~nstlib.images.load_image` takes.
         styles: picture or :class:`~nstlib.Style`, or a list of them.
         settings: :class:`~nstlib.Settings`.
+        reductions: how much the picture may be reduced to be compared with the styles.
         protect: mask of what is to stay as it is; see :func:`~nstlib.masks.load_mask`.
         least: smallest side in pixels that the network can see.
         max_pixels: larger input pictures are refused.
@@ -43,15 +45,22 @@ class Scene:
         InputError: a picture or a mask that cannot be used.
     """
 
-    def __init__(self, content, styles, settings, *, protect=None, least=1, max_pixels=MAX_PIXELS):
+    def __init__(
+        self, content, styles, settings, *, reductions=REDUCTIONS, protect=None, least=1, max_pixels=MAX_PIXELS
+    ):
         styles = as_styles(styles)
         self._settings = settings
         picture, alpha = load_visible(content, "the content", max_pixels)
         height, width = picture.shape[2:]
         self.size = fit_size(height, width, settings.size or max(height, width))
         picture, alpha = at_most(picture, alpha, self.size)
-        limits = {"brush": settings.brush, "least": least, "max_pixels": max_pixels}
-        self._paintings = [Painting(style, number, self.size, **limits) for number, style in enumerate(styles, 1)]
+        limits = {"least": least, "max_pixels": max_pixels, "reductions": reductions}
+        limits |= {"brush": settings.brush, "breadth": settings.breadth}
+        self._paintings = [
+            painting
+            for number, style in enumerate(styles, 1)
+            for painting in load_paintings(style, number, self.size, **limits)
+        ]
         self._given = self._finish = None
         if not isinstance(settings.init, str) or settings.init not in INITS:
             self._given = at_most(*load_image_and_alpha(settings.init, max_pixels=max_pixels), self.size)[0]
@@ -61,7 +70,7 @@ class Scene:
         self.layout = Layout(styles, alike, seen, (height, width), **options)
         self._content, recoloured = color.prepare(
             picture, [painting.image for painting in self._paintings], settings.color, settings.color_strength,
-            weights=[product(alpha, self.layout.place_of(index)) for index in range(len(styles))],
+            weights=[product(alpha, self.layout.place_of(index)) for index in range(len(self._paintings))],
             style_weights=[painting.weights for painting in self._paintings],
         )  # fmt: skip
         self._styles = [
@@ -78,14 +87,37 @@ class Scene:
 
     def styles(self, size):
         """For a result of this size: ``[(picture, weights or None)]``, of the sizes of :meth:`style_sizes`."""
+        weights = [painting.weights for painting in self._paintings]
         return [
-            (resize(shown, own), None if painting.weights is None else resize(painting.weights, own))
-            for shown, painting, own in zip(self._styles, self._paintings, self.style_sizes(size), strict=True)
+            (resize(self._styles[index], own), None if weights[index] is None else resize(weights[index], own))
+            for index, (own, _, _) in self._shown(size)
         ]
 
     def style_sizes(self, size):
         """(height, width) of every style picture beside a result of this size."""
-        return [painting.size_beside(size) for painting in self._paintings]
+        return [own for _, (own, _, _) in self._shown(size)]
+
+    def passes(self, size):
+        """How much a result of this size is reduced, to be compared with styles, in passes beside that of the whole."""
+        return sorted({reduction for _, (_, reduction, _) in self._shown(size)} - {1})
+
+    def regions(self, size, here=lambda mask: mask):
+        """``[Region]`` of a result of this size, whose blends are those of :meth:`styles`.
+
+        Args:
+            here: function that puts a mask where it is needed.
+        """
+        regions = [replace(region, mask=here(region.mask)) for region in self.layout.at(size)]
+        return by_reduction(regions, self._shown(size), self._settings.style_layers)
+
+    def _shown(self, size):
+        """``[(index, Shown)]``: how each style that has a place is shown beside a result of this size."""
+        return [
+            (index, shown)
+            for index, painting in enumerate(self._paintings)
+            if self.layout.uses(index)
+            for shown in painting.beside(size)
+        ]
 
     def start(self, size):
         """What painting starts from, straight colours, shape (1, 3, *size)."""
@@ -122,14 +154,13 @@ class Scene:
         def here(x):
             return None if x is None else x.to(backbone.mean.device, backbone.arithmetic)
 
-        regions = self.layout.at(size)
         return View(
             backbone,
             content=here(self.content(size)),
             transparency=here(self.transparency(size)),
             styles=lambda: [(here(picture), here(weights)) for picture, weights in self.styles(size)],
             plan=lambda size: more_frugal(plan, plans.for_targets(size)),
-            regions=tuple(replace(region, mask=here(region.mask)) for region in regions),
+            regions=tuple(self.regions(size, here)),
             protection=here(self.layout.protection_at(size)),
             ranks=plans.ranks,
         )

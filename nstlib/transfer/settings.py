@@ -123,6 +123,9 @@ class Settings:
     brush: float = fields.number(
         1.0, 1e-12, group="style", help="size of the strokes relative to the picture, 1 as in the painting"
     )
+    breadth: float = fields.number(
+        0.0, 0, 1, group="style", help="from 0 to 1, how much strokes count that are too broad for the network"
+    )
     seed: int = fields.whole(
         0, -(2**63), 2**63 - 1, group="optimization", help="seed of the noise that the optimization may start from"
     )

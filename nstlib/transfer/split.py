@@ -158,9 +158,11 @@ def stylize_tiles(
         device = choose_devices(settings.device)[0]
         backbone, _ = prepare_backbone(settings, device)
         least = backbone.smallest_side
-        scene = Scene(content, style, settings, least=least, max_pixels=max_pixels)
+        if settings.breadth:
+            raise InputError("stylize_tiles has no breadth, use stylize, which has")
+        scene = Scene(content, style, settings, reductions=(1,), least=least, max_pixels=max_pixels)
         if scene.layout.masks is not None:
-            raise InputError("stylize_tiles has no regions: leave out where=, or use stylize, which has")
+            raise InputError("stylize_tiles has no regions: leave out where= and maps of brushes, or use stylize")
         grid = Grid(*scene.size, tile, overlap)
         if min(tile, *scene.size) < least:
             raise InputError(f"tiles need at least {least} pixels a side, received {min(tile, *scene.size)}")
@@ -179,7 +181,7 @@ def _paint(scene, grid, rounds, share_moments, backbone, settings, device, progr
             here(transparencies[index]),
             lambda: [(here(picture), here(weights)) for picture, weights in scene.styles(scene.size)],
             lambda size: more_frugal(plan, plans.for_targets(size)),
-            tuple(scene.layout.at(scene.size)),
+            tuple(scene.regions(scene.size)),
         )
 
     def moments_of_tile(index):

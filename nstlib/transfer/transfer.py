@@ -165,7 +165,7 @@ class StyleTransfer:
 
     def plan_at(self, size):
         """The :class:`~nstlib.features.Plan` for an iteration at ``size`` (height, width)."""
-        return self.plans.for_iteration(size, self.settings.optimizer, self.floats_per_pixel)
+        return self.plans.for_iteration(size, self.settings.optimizer, self.floats_per_pixel, self._scene.passes(size))
 
     def _use_network(self, precision):
         self.backbone, self._network = prepare_backbone(replace(self.settings, precision=precision), self.device)

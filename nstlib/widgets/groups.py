@@ -16,7 +16,7 @@ def hundredths(first, end):
 
 _GROUPS = {
     "How much style": ("style_strength", "content_weight", "style_weight", "tv_weight"),
-    "Strokes": ("brush", "style_loss", "style_layers"),
+    "Strokes": ("brush", "breadth", "style_loss", "style_layers"),
     "Colour": ("color", "color_strength"),
     "Optimization": ("optimizer", "learning_rate", "iterations", "init"),
     "Size and network": ("size", "backbone"),
@@ -44,7 +44,8 @@ OFFERED = {
     "learning_rate": (None, *round_numbers(-5, 1)),
     "size": (None, *range(64, 1024, 64), *range(1024, 4097, 128)),
     "iterations": range(1, 1001),
-    "brush": hundredths(25, 305),
+    "brush": hundredths(25, 405),
+    "breadth": hundredths(0, 105),
     "color_strength": hundredths(0, 105),
 }
 OFFERED_FOR_LAYERS = hundredths(0, 205)
