@@ -11,6 +11,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from .arguments import make_parser
+from .distributed import first_to_ask
 from .errors import InputError
 from .features.ranks import ALONE, INPUT, Elsewhere, RankLost
 from .images import check_output, load_image, save_image
@@ -39,8 +40,6 @@ def main(arguments=None):
             if contents is not None:
                 return _paint_all(contents, **options)
             with joined() as ranks:
-                if ranks.index:  # one of them is enough to say what all notice
-                    warnings.simplefilter("ignore")
                 return _paint(ranks=ranks, **options)
         except InputError as error:
             _complain(f"error: {error}")
@@ -51,8 +50,7 @@ def main(arguments=None):
         except Elsewhere as error:  # which has said why
             return EXIT_INPUT if error.kind == INPUT else EXIT_FAILED
         except KeyboardInterrupt:
-            if os.environ.get("RANK", "0") == "0":
-                _complain("interrupted before there was a picture to save")
+            _complain("interrupted before there was a picture to save")
             return EXIT_INTERRUPTED
 
 
@@ -220,6 +218,8 @@ def _say(text):
 
 
 def _complain(text):
+    if not first_to_ask(f"nstlib: {text}"):
+        return
     tqdm.write(f"nstlib: {text}", file=sys.stderr)  # prints above a progress bar instead of through it
 
 

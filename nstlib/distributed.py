@@ -32,3 +32,17 @@ def process_group():
 def rank():
     """The number of this process among those that are connected, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
+
+
+def first_to_ask(key):
+    """Whether no process that torchrun started has asked for ``key`` before: what all notice is said by one of them.
+
+    They need not be connected any more: the store is torchrun's own, which outlives the processes.
+    """
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        return True
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    try:
+        return dist.TCPStore(address, port, timeout=datetime.timedelta(seconds=5)).add(key, 1) == 1
+    except RuntimeError:  # torchrun is gone too: better twice than never
+        return True

@@ -408,7 +408,7 @@ def ranks_of(process):
 
 
 def wait_for(path, process, after=0):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240  # processes start slowly beside other tests
     while not path.exists() or path.stat().st_mtime_ns <= after:
         assert process.poll() is None, process.stdout.read()
         assert time.monotonic() < deadline
@@ -419,16 +419,16 @@ def test_ctrl_c_stops_all_more_ranks_go_on_and_one_is_killed(folder):
     process = torchrun(folder, 2, "-o", "out.png")
     wait_for(folder / "state.pt", process)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=240)
     assert output.count("interrupted at iteration") == 1
     assert (folder / "out.png").exists()
     before = (folder / "state.pt").stat().st_mtime_ns
     process = torchrun(folder, 3, "--resume", "-o", "out.png")
     wait_for(folder / "state.pt", process, after=before)
-    ranks_of(process)[2].kill()
-    output, _ = process.communicate(timeout=60)
+    ranks_of(process)[0].kill()
+    output, _ = process.communicate(timeout=240)
     assert process.returncode != 0
-    assert "another process of this picture ended" in output
+    assert output.count("another process of this picture ended") == 1
     resumed, whole = (StyleTransfer(folder / "content.png", folder / "style.png", **SETTINGS) for _ in range(2))
     resumed.load_checkpoint(folder / "state.pt")
     while whole.iteration < resumed.iteration:
