@@ -198,7 +198,8 @@ def test_shares_of_reductions_add_up_and_have_no_jumps(brush, breadth, size):
         assert reduction == 1 or math.ceil(min(size) / reduction) >= 16
     pair = (shown_with(brush * change, 0) for change in (1, 1.001))
     shares, others = ({reduction: share for _, reduction, share in shown} for shown in pair)
-    assert all(abs(shares.get(n, 0) - others.get(n, 0)) < 0.05 for n in (1, 2, 4))
+    # The largest step is where the first reduction sets in.
+    assert all(abs(shares.get(n, 0) - others.get(n, 0)) < 0.08 for n in (1, 2, 4))
 
 
 def test_what_is_out_of_reach_is_said_for_each_size_of_a_map():
