@@ -198,7 +198,8 @@ def test_shares_of_reductions_add_up_and_have_no_jumps(brush, breadth, size):
         assert reduction == 1 or math.ceil(min(size) / reduction) >= 16
     pair = (shown_with(brush * change, 0) for change in (1, 1.001))
     shares, others = ({reduction: share for _, reduction, share in shown} for shown in pair)
-    assert all(abs(shares.get(n, 0) - others.get(n, 0)) < 0.05 for n in (1, 2, 4))
+    # The largest step is where the first reduction sets in.
+    assert all(abs(shares.get(n, 0) - others.get(n, 0)) < 0.08 for n in (1, 2, 4))
 
 
 def test_what_is_out_of_reach_is_said_for_each_size_of_a_map():
@@ -254,12 +255,13 @@ def test_a_map_is_a_file_too(tmp_path):
 
 @pytest.mark.parametrize("sigma", [1.5, 3])
 @pytest.mark.parametrize("size", [(400, 400), (300, 600)])
-def test_the_length_of_blurred_noise_is_twice_its_standard_deviation(sigma, size):
+def test_the_length_of_blurred_noise_is_the_width_of_its_blur(sigma, size):
     noise = gaussian_filter(np.random.default_rng(0).normal(0, 1, size), sigma, mode="wrap")
     grey = torch.as_tensor(0.5 + 0.1 * noise / noise.std()).expand(1, 3, -1, -1)
-    assert stroke_length(grey) == pytest.approx(2 * sigma, rel=0.06)
+    width = 2 * sigma * math.log(4) ** 0.5
+    assert stroke_length(grey) == pytest.approx(width, rel=0.06)
     photograph = load_image(make_picture(*size)).double()
-    assert stroke_length(photograph + grey - 0.5, photograph) == pytest.approx(2 * sigma, rel=0.06)
+    assert stroke_length(photograph + grey - 0.5, photograph) == pytest.approx(width, rel=0.06)
 
 
 def test_a_smooth_picture_has_no_strokes():

@@ -108,7 +108,7 @@ def test_other_formats(folder, suffix):
         (["content.png", "style.png", "--weights", "content.png"], "cannot read weights from content.png"),
         (["content.png", "style.png", "--resume"], "to resume, name the checkpoint too"),
         (["content.png", "style.png", "--checkpoint", "no/where.pt"], "does not exist"),
-        (["content.png", "style.png", "--device", "abacus"], "choose from auto, cuda"),
+        (["content.png", "style.png", "--device", "abacus"], "choose from auto, all, cuda"),
         (["content.png", "style.png", "--max-pixels", "50"], "more than the limit of 50"),
         (["sample:dog", "style.png"], "unknown sample 'dog'; choose from astronaut"),
         (["content.png", "style.png", "--style-layers", "relu1_1=much"], "argument --style-layers"),

@@ -8,15 +8,17 @@ from .sharpness import grey_values
 
 #: Standard deviation, relative to the longer side, of the blur that is no stroke but light and shade.
 _SHADE = 1 / 12
+_LEVEL = 0.25
 
 
 def stroke_length(image, photograph=None):
-    """Distance over which the strokes of a painting resemble themselves, from their autocorrelation.
+    """Width of the strokes of a painting, from their autocorrelation.
 
     Strokes are here what is in the grey values of the painting and not in those of the photograph, without what remains
     of it after a blur by a twelfth of the longer side: light, shade and large areas. Their autocorrelation, averaged
-    over all directions, falls off from 1; the length is where it is down to 1/e. Noise that was blurred with a standard
-    deviation ``s`` has the autocorrelation ``exp(-r^2 / 4 s^2)``, so its length is ``2 s``.
+    over all directions, falls off from 1; the length is where it is down to a quarter. Noise that was blurred with a
+    standard deviation ``s`` has the autocorrelation ``exp(-r^2 / 4 s^2)``; so its length is ``2 s (ln 4)^1/2``, which
+    is the width of the blur at half its height.
 
     Args:
         image: RGB in [0, 1], shape (1, 3, H, W).
@@ -36,8 +38,8 @@ def stroke_length(image, photograph=None):
     if strokes.std() < 1e-6:
         raise InputError("there is nothing but smooth areas in the picture: it has no strokes")
     distances, correlations = _radial(_autocorrelation(strokes))
-    end = np.argmax(correlations < 1 / np.e)  # below 0 at some distance, because its mean is about 0
-    return np.interp(-1 / np.e, -correlations[end - 1 : end + 1], distances[end - 1 : end + 1]).item()
+    end = np.argmax(correlations < _LEVEL)  # below 0 at some distance, because its mean is about 0
+    return np.interp(-_LEVEL, -correlations[end - 1 : end + 1], distances[end - 1 : end + 1]).item()
 
 
 def _autocorrelation(values):
