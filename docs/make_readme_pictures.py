@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image, ImageOps
 
@@ -61,11 +60,8 @@ def main():
     masks = regions.segments(astronaut, 3)
     styles = [Style(painting, where=masks[0]), Style("sample:scream", where=masks[1]), Style("sample:great_wave")]
     save("07", [astronaut, regions.show(astronaut, masks), stylize(astronaut, styles, **CAT)])
-    strokes = samples.style("swirls", size=576)
-    y, x = np.mgrid[:512, :512] / 512
-    face = np.exp(-(((x - 0.44) / 0.16) ** 2) - ((y - 0.24) / 0.2) ** 2)
-    brushes = 0.5, 2, (2, 0.4, face)
-    save("08", [stylize(astronaut, Style(strokes, brush=brush), **CAT) for brush in brushes])
+    strokes, middle = samples.style("swirls", size=1024), {**CAT, "size": 768, "iterations": 30}
+    save("08", [stylize("sample:coffee", strokes, brush=brush, **middle) for brush in (0.5, 2, 4)])
 
 
 if __name__ == "__main__":
