@@ -847,8 +847,14 @@ def test_needs_are_those_of_the_estimate(make_studio, monkeypatch):
     assert not any(parameter.device.type != "meta" for parameter in backbone.parameters())  # it holds no memory
     assert seconds > 0
     transfer = StyleTransfer(CONTENT, STYLE, **as_keywords(studio.settings))
-    memory = peak_memory(transfer.backbone, transfer.sizes[-1], transfer.plan, optimizer="LBFGS")
+    size, kept = transfer.sizes[-1], transfer.floats_per_pixel
+    memory = peak_memory(transfer.backbone, size, transfer.plan, optimizer="LBFGS", kept=kept)
     assert f"{memory / 2**30:.1f} GB of memory" in studio.speeds.needs
+    studio.controls["backbone"].value = "auto"
+    assert "network compact" in studio.speeds.needs
+    assert "GB of memory" in studio.speeds.needs
+    studio.controls["device"].value = "mps"  # which is not here
+    assert "not known yet" in studio.speeds.needs
     unknown = make_settings(backbone="vgg16", size=256)
     assert "not known yet" in needs(unknown, (48, 64))  # it would have to be downloaded
 

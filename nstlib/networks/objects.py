@@ -1,13 +1,13 @@
 """Persons and objects in a photograph, found by a network for semantic segmentation."""
 
 import http.client
-import pickle
 from pathlib import Path
 
 import torch
 
 from ..ambient import own_random, plain_torch
 from ..errors import InputError
+from ..features.weight_files import fitted, read_weights
 from ..images import load_image, resize
 
 #: What covers less of the picture is not reported.
@@ -29,7 +29,7 @@ def objects(photo):
         ``{name: mask}``, the largest first, and ``"background"``, what they leave, last.
 
     Raises:
-        InputError: no picture, no weights and no way to download them, or nothing that the network knows.
+        InputError: no picture, weights that are damaged or cannot be downloaded, or nothing that the network knows.
 
     Reference: Howard et al., *Searching for MobileNetV3*, ICCV 2019 (Lite R-ASPP), with torchvision's weights
     ``COCO_WITH_VOC_LABELS_V1``.
@@ -59,19 +59,23 @@ def _network():
 
     weights = LRASPP_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1
     file = Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name)
+    if not file.exists():
+        _download(weights.url, file)
     with own_random():  # initialisation must not advance the caller's random numbers
         network = lraspp_mobilenet_v3_large(weights_backbone=None, num_classes=len(weights.meta["categories"]))
+    expected = {name: value for name, value in network.state_dict().items() if value.is_floating_point()}
+    # What is no float only counts the batches of the training.
+    network.load_state_dict(fitted(read_weights(file), expected, file), strict=False)
+    return network.eval().requires_grad_(False), weights
+
+
+def _download(url, file):
+    """Fetch the weights into torch hub's cache; the file's name carries the hash to check."""
     try:
-        state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True, map_location="cpu")
-    except (OSError, RuntimeError, http.client.HTTPException, pickle.UnpicklingError, EOFError) as error:
-        if file.exists():
-            raise InputError(f"{file} is incomplete or another file ({error}): delete it") from None
+        file.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(file), hash_prefix=file.stem.rpartition("-")[2], progress=False)
+    except (OSError, RuntimeError, http.client.HTTPException) as error:
         raise InputError(
-            f"the network that finds objects could not be downloaded from {weights.url} ({error}): put that file into "
+            f"the network that finds objects could not be downloaded from {url} ({error}): put that file into "
             f"{file.parent}, or use nstlib.regions.segments or scribbles, which need no download"
         ) from None
-    try:
-        network.load_state_dict(state)
-    except RuntimeError:
-        raise InputError(f"{file} does not hold the weights of the network that finds objects: delete it") from None
-    return network.eval().requires_grad_(False), weights

@@ -10,7 +10,7 @@ from ..checkpoints import read_state, write_state
 from ..errors import InputError
 from ..features.ranks import ALONE
 from ..images import MAX_PIXELS, save_image, to_pil
-from ..terms import standard_terms
+from ..terms import kept_by, standard_terms
 from .canvas import CANVASES
 from .crew import Crew
 from .descent import Descent
@@ -159,9 +159,7 @@ class StyleTransfer:
     @property
     def floats_per_pixel(self):
         """How many values of the network's type the terms and the masks keep per pixel of the picture."""
-        return self._scene.layout.floats_per_pixel + sum(
-            getattr(t, "floats_per_pixel", lambda backbone: 0)(self.backbone) for t in self.terms.values()
-        )
+        return self._scene.layout.floats_per_pixel + kept_by(self.terms.values(), self.backbone)
 
     def plan_at(self, size):
         """The :class:`~nstlib.features.Plan` for an iteration at ``size`` (height, width)."""

@@ -67,7 +67,9 @@ class AreaControls(widgets.HBox):
         self._small = widgets.Image(format="jpeg", value=EMPTY, layout=layout)
         self.style = widgets.Dropdown(**narrow("style", f"the style of region {area.name}", "14.5em"))
         tip = f"size of the strokes in region {area.name}, on top of the stroke size for all"
-        self.brush = slider(area.style.brush, hundredths(25, 305), narrow("brush", tip))
+        mapped = isinstance(area.style.brush, tuple)  # a map of sizes, given in code, stays as it is
+        self.brush = slider(1.0 if mapped else area.style.brush, hundredths(25, 305), narrow("brush", tip))
+        self.brush.layout.display = "none" if mapped else None
         tip = f"how much region {area.name} is painted beside the others, 0 for not at all"
         self.weight = slider(area.style.weight, hundredths(0, 305), narrow("weight", tip))
         parts = [widgets.HTML(name, layout=widgets.Layout(width="8.5em")), self._small]
@@ -98,14 +100,16 @@ class AreaControls(widgets.HBox):
         style = replace(self.area.style, **moved)
         names = [one.name for one in fields(Style) if one.name != "picture"]
         asked = [name for name in names if getattr(style, name) is not getattr(default, name)]
-        codes = {**self.area.codes, **{name: repr(value) for name, value in moved.items()}}
+        written = {name: expression(value, f"{name}_{self.area.name}") for name, value in moved.items()}
+        codes = {**self.area.codes, **written}
         arguments = [f"{name}={codes[name]}" for name in asked if codes[name] != repr(getattr(default, name))]
         return f"Style({', '.join([self._offers[self.style.value].code, *arguments])})"
 
     @property
     def _moved(self):
         """What differs from the style that it began with, of which the mask of the painting is only for its own."""
-        moved = {"brush": self.brush.value, "weight": self.weight.value}
+        brush = self.area.style.brush if self.brush.layout.display == "none" else self.brush.value
+        moved = {"brush": brush, "weight": self.weight.value}
         return moved if self.style.value == self.area.own else {**moved, "of": None}
 
     def _draw(self, _=None):
