@@ -65,14 +65,14 @@ class AreaControls(widgets.HBox):
         name = f'<b style="border-left:.8em solid #{colour};padding-left:.4em">{name}</b> {share}'
         layout = widgets.Layout(width="30px", height="30px", object_fit="cover")
         self._small = widgets.Image(format="jpeg", value=EMPTY, layout=layout)
-        self.style = widgets.Dropdown(**narrow("style", f"the style of region {area.name}", "14.5em"))
+        self.style = widgets.Dropdown(**narrow("style", f"the style of region {area.name}", "13em"))
         tip = f"size of the strokes in region {area.name}, on top of the stroke size for all"
         mapped = isinstance(area.style.brush, tuple)  # a map of sizes, given in code, stays as it is
-        self.brush = slider(1.0 if mapped else area.style.brush, hundredths(25, 305), narrow("brush", tip))
+        self.brush = slider(1.0 if mapped else area.style.brush, hundredths(25, 305), narrow("brush", tip, "14.5em"))
         self.brush.layout.display = "none" if mapped else None
         tip = f"how much region {area.name} is painted beside the others, 0 for not at all"
-        self.weight = slider(area.style.weight, hundredths(0, 305), narrow("weight", tip))
-        parts = [widgets.HTML(name, layout=widgets.Layout(width="8.5em")), self._small]
+        self.weight = slider(area.style.weight, hundredths(0, 305), narrow("weight", tip, "14.5em"))
+        parts = [widgets.HTML(name, layout=widgets.Layout(min_width="6.5em")), self._small]
         layout = widgets.Layout(flex_flow="row wrap", align_items="center")
         super().__init__([*parts, self.style, self.brush, self.weight], layout=layout)
         self.offer(offers, area.own)

@@ -44,7 +44,7 @@ class Regions(widgets.Accordion):
         self._content, self._style, self._changed = content, style, lambda: None
         self.rows, self.message, self._code, self._given = [], "", "", {}
         self.way = widgets.Dropdown(options=WAYS, **narrow("find", "what makes a region", "19em"))
-        self.count = widgets.IntSlider(3, min=2, max=8, **narrow("how many", "how many regions to find"))
+        self.count = widgets.IntSlider(3, min=2, max=8, **narrow("number", "how many regions to find"))
         look = "look for regions in the photograph"
         self.find = button("Find", "search", lambda: self._attempt(self._find), look)
         self.clear_all = button("Clear", "times", self.clear, "one style everywhere, and nothing protected")
