@@ -25,11 +25,9 @@ BALANCE = 20.0
 class Settings:
     """The settings of a transfer. ``StyleTransfer`` and ``stylize`` take each of them as a keyword.
 
-    Every assignment is checked. While a transfer runs, only the fields whose metadata say ``live`` may be changed, of
-    the layers only the values; and ``style_strength``, another way to write beta / alpha.
-
-    :mod:`nstlib.transfer.fields` describes the metadata; the command line, the studio, checkpoints and
-    ``docs/settings.md`` are made from them.
+    Every assignment is checked. While a transfer runs, only the fields whose metadata say ``live`` may change, of the
+    layers the values; and ``style_strength``, another way to write beta / alpha. :mod:`nstlib.transfer.fields`
+    describes the metadata.
 
     Raises:
         InputError: a value that makes no sense, on construction and on every assignment.
