@@ -152,8 +152,3 @@ class Objective:
             for (name, index, _), values in zip(wanted, found, strict=True):
                 sums[name][index] = values
         return sums
-
-
-def kept_by(terms, backbone):
-    """How many values of the network's type ``terms`` keep per pixel of the picture."""
-    return sum(getattr(term, "floats_per_pixel", lambda backbone: 0)(backbone) for term in terms)

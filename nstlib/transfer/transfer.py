@@ -10,13 +10,13 @@ from ..checkpoints import read_state, write_state
 from ..errors import InputError
 from ..features.ranks import ALONE
 from ..images import MAX_PIXELS, save_image, to_pil
-from ..terms import kept_by, standard_terms
+from ..terms import standard_terms
 from .canvas import CANVASES
 from .crew import Crew
 from .descent import Descent
 from .given import targets_of_terms, terms_by_name
 from .interruption import uninterrupted
-from .memory import Plans
+from .memory import Plans, kept_by
 from .network import prepare_backbone
 from .presets import make_settings
 from .scene import Scene, pyramid

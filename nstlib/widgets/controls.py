@@ -86,10 +86,7 @@ def as_keywords(settings):
 
 
 def as_code(settings, **names):
-    """``["size=64", "init=init", ...]``: what differs from the defaults.
-
-    A value that is no literal is only named: as its setting, or as in ``names``.
-    """
+    """``["size=64", "init=init", ...]``: what differs from the defaults; of no literal only the name, or that given."""
     literal = (str, int, float, bool, type(None), dict, tuple, list)
     defaults = as_keywords(Settings())
     return [

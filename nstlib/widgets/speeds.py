@@ -12,9 +12,9 @@ from ..features.original import packaged_file
 from ..features.pretrained import name_of_auto
 from ..features.tiling import FULL
 from ..images import fit_size
-from ..terms import kept_by, standard_terms
+from ..terms import standard_terms
 from ..transfer.estimate import duration, seconds_per_pixel
-from ..transfer.memory import free_memory, peak_memory, plan_for
+from ..transfer.memory import free_memory, kept_by, peak_memory, plan_for
 from ..transfer.network import prepare_backbone
 from ..transfer.scene import pyramid
 from .drawing import explain

@@ -25,9 +25,7 @@ class Studio(widgets.VBox):
     picture. Only :meth:`wait` and :meth:`close` wait for an iteration to end.
 
     Args:
-        content, style: pictures to begin with; names of samples, or whatever :func:`~nstlib.images.load_image` takes.
-            ``style`` may be a list of :class:`~nstlib.Style` too, for regions to begin with.
-        protect: mask of what is to stay much as it is, as for :class:`~nstlib.transfer.StyleTransfer`.
+        content, style, protect: to begin with, as for :class:`~nstlib.transfer.StyleTransfer`; or names of samples.
         preset, backbone: as for :class:`~nstlib.transfer.StyleTransfer`; a :class:`~nstlib.Backbone` has no control.
         **options: fields of :class:`~nstlib.Settings` to begin with; size and iterations are small by default.
 
@@ -61,8 +59,8 @@ class Studio(widgets.VBox):
         given = make_settings(preset, **{**small, "backbone": backbone, **options})
         self._enabling = threading.Lock()
         self._bar = Bar(start=self.start, pause=self.pause, stop=self.stop, keep=self.keep, undo=lambda: desk.undo())
-        say, busy = self._bar.say, lambda: self._busy
-        desk = self._desk = Desk(content, as_styles(style), protect, given, self._prepare, say, busy)
+        given = content, as_styles(style), protect, given
+        desk = self._desk = Desk(*given, self._prepare, self._bar.say, lambda: self._busy)
         self.content, self.style, self.controls = desk.content, desk.style, desk.controls
         self.regions, self.steering, self.speeds, self.undo = desk.regions, desk.steering, desk.speeds, desk.undo
         self.view = View(lambda kept: desk.set_saved(kept.settings), self.start)
