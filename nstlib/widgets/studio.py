@@ -91,17 +91,16 @@ class Studio(widgets.VBox):
         self._bar.say("")
         release_other(self)
         self.view.begin(content)
-        desk, protect = self._desk, self.regions.protection.mask
-        desk.branch = None if begin is None else (self.snapshots.number_of(begin), begin.image)
-        options = {**as_keywords(settings), **desk.start}
+        self._desk.branch = None if begin is None else (self.snapshots.number_of(begin), begin.image)
+        options = {**as_keywords(settings), **self._desk.start, "protect": self.regions.protection.mask}
         self._painting = Painting(
-            make=lambda: StyleTransfer(content, styles, protect=protect, **options),
+            make=lambda: StyleTransfer(content, styles, **options),
             begin=self.view.clear,
-            live=lambda: live_settings(desk.valid, settings),
+            live=lambda: live_settings(self._desk.valid, settings),
             show=self.view.follow,
             end=self._end,
         )
-        desk.refresh()
+        self._desk.refresh()
         self._enable()
 
     def pause(self):
