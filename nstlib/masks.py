@@ -125,7 +125,7 @@ def _area_of(source, colour, max_pixels):
         raise InputError(f"{colour!r} is no colour: give a name or #rrggbb") from None
     image, _ = load_image_and_alpha(source, max_pixels=max_pixels)
     pixels = image[0].flatten(1).T
-    others = [other for other in _colours_of(pixels) if (other - wanted).norm() > 2 * _CUBE]
+    others = [other for other in label_colours(pixels) if (other - wanted).norm() > 2 * _CUBE]
     nearest = torch.cdist(pixels, torch.stack([wanted, *others])).argmin(1)
     found = (nearest == 0) & ((pixels - wanted).norm(dim=1) < 0.5)
     if not found.any():
@@ -134,9 +134,21 @@ def _area_of(source, colour, max_pixels):
     return found.view(1, 1, *image.shape[2:]).float()
 
 
-def _colours_of(pixels):
-    """Mean colours of the cubes that hold a good share of the pixels, the most frequent first."""
+def label_colours(pixels):
+    """The plain colours of a map of labels, the most frequent first, none near another.
+
+    Args:
+        pixels: RGB in [0, 1], shape (N, 3).
+
+    Returns:
+        List of tensors (3,): means of the cubes of colours that hold a good share of the pixels.
+    """
     cubes = (pixels / _CUBE).round().int()
     _, place, counts = torch.unique(cubes, dim=0, return_inverse=True, return_counts=True)
     means = torch.zeros(len(counts), 3).index_add_(0, place, pixels) / counts[:, None]
-    return [means[index] for index in counts.argsort(descending=True) if counts[index] >= _FREQUENT * len(pixels)]
+    found = []
+    for index in counts.argsort(descending=True):
+        far = all((means[index] - other).norm() > 2 * _CUBE for other in found)
+        if far and counts[index] >= _FREQUENT * len(pixels):
+            found.append(means[index])
+    return found

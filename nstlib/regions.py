@@ -1,8 +1,11 @@
 """Regions of a photograph, found from its colours, from scribbles or by themselves: masks to look at and to use.
 
 Each function returns masks, float32 arrays of the photograph's (H, W) in [0, 1] that add up to 1 at every pixel:
-``Style(painting, where=mask)`` paints there. :func:`show` draws them over the photograph.
+``Style(painting, where=mask)`` paints there. :func:`show` draws them over the photograph. :func:`objects` is that of
+:mod:`nstlib.networks.objects`, and gives its masks by name.
 """
+
+import colorsys
 
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
@@ -10,11 +13,15 @@ from scipy.cluster.vq import ClusterError, kmeans2
 from scipy.optimize import linear_sum_assignment
 from skimage import color as spaces
 from skimage.segmentation import random_walker, slic
-from torch import from_numpy
+from torch import cdist, from_numpy, stack
 
 from .checks import whole
 from .errors import InputError
 from .images import fit_size, load_image, resize, to_pil
+from .masks import label_colours
+from .networks.objects import objects
+
+__all__ = ["areas", "color_of", "objects", "palette", "scribbles", "segments", "show"]
 
 #: Longer side in pixels at which regions are looked for.
 SIDE = 384
@@ -22,6 +29,8 @@ SIDE = 384
 SPREAD = 12.0
 #: Superpixels that segments are put together from, and the weight of a place in the picture against its colour.
 SUPERPIXELS, PLACE = 400, 30.0
+#: Mean spread of red, green and blue below which a picture of masks is grey: one mask, no map of labels.
+GREY = 0.02
 
 
 def palette(photo, painting, n=4):
@@ -124,8 +133,36 @@ def segments(photo, n=3):
     return _enlarged(np.stack([groups == name for name in names]).astype(float), tuple(picture.shape[2:]))
 
 
+def areas(source):
+    """The areas of a picture of masks.
+
+    Args:
+        source: whatever :func:`~nstlib.load_image` takes: a map of labels, plain areas in colours of their own; or one
+            mask, a picture in shades of grey.
+
+    Returns:
+        One mask for each colour of the map, the largest area first, of the map's own size. Of a grey picture, it and
+        what it leaves. As always, masks need the proportions of the photograph, not its size.
+
+    Raises:
+        InputError: no picture, or one without areas: of one colour, or of no plain ones.
+    """
+    image = load_image(source)
+    if (image.amax(1) - image.amin(1)).mean() < GREY:
+        mask = image.mean(1)[0].numpy()
+        if mask.max() == mask.min():
+            raise InputError("the mask is the same everywhere: it must be white where a region is, black elsewhere")
+        return [mask, 1 - mask]
+    pixels = image[0].flatten(1).T
+    colours = label_colours(pixels)
+    if len(colours) < 2:
+        raise InputError("the map of labels must have at least two areas, each of one plain colour")
+    nearest = cdist(pixels, stack(colours)).argmin(1).view(image.shape[2:]).numpy()
+    return [(nearest == number).astype(np.float32) for number in np.bincount(nearest.ravel()).argsort()[::-1]]
+
+
 def show(photo, masks):
-    """The photograph with each mask in a colour of its own, as a PIL image.
+    """The photograph with each mask in a colour of its own, :func:`color_of` its number, as a PIL image.
 
     Args:
         photo: whatever :func:`~nstlib.load_image` takes.
@@ -142,12 +179,16 @@ def show(photo, masks):
         mask = np.asarray(mask, np.float32)
         if mask.shape != picture.shape[:2]:
             raise InputError(f"masks must be of shape {picture.shape[:2]}, as the photograph, received {mask.shape}")
-        # Hues a golden angle apart are far from each other, however many there are.
-        hue = spaces.hsv2rgb(np.array([[[(0.6 + 0.618034 * number) % 1, 0.75, 1.0]]]))
-        tinted = tinted + 0.65 * mask[..., None] * hue * (0.35 + 0.65 * grey)
+        tinted = tinted + 0.65 * mask[..., None] * np.array(color_of(number)) * (0.35 + 0.65 * grey)
         left = left - mask[..., None]
     tinted = tinted + 0.65 * left.clip(0, 1) * picture
     return to_pil(from_numpy(np.ascontiguousarray(tinted.clip(0, 1).transpose(2, 0, 1), np.float32)))
+
+
+def color_of(number):
+    """The colour in which :func:`show` draws the mask of this number: red, green and blue in [0, 1]."""
+    # Hues a golden angle apart are far from each other, however many there are.
+    return colorsys.hsv_to_rgb((0.6 + 0.618034 * number) % 1, 0.75, 1.0)
 
 
 def _reduced(picture):
@@ -174,7 +215,8 @@ def _main_colours(picture, n):
 
 def _soft(picture, colours):
     """Of each colour its share of every pixel, by the distance in Lab."""
-    distances = np.square(_lab(picture)[..., None, :] - colours).sum(-1) / SPREAD**2
+    lab = _lab(picture)
+    distances = np.stack([np.square(lab - colour).sum(-1) for colour in colours], -1) / SPREAD**2
     shares = np.exp(distances.min(-1, keepdims=True) - distances)
     return [*(shares / shares.sum(-1, keepdims=True)).transpose(2, 0, 1).astype(np.float32)]
 

@@ -1,11 +1,19 @@
 """Regions found in a photograph: by colours, from scribbles, by themselves; and how they are shown."""
 
+import io
+import urllib.error
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 from conftest import make_picture
+from PIL import Image
+from torchvision.models.segmentation import LRASPP_MobileNet_V3_Large_Weights, lraspp_mobilenet_v3_large
 
 from nstlib import InputError, Style, regions, stylize
 
+WEIGHTS = LRASPP_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1
 NOISE = make_picture(90, 120) // 16
 AREAS = np.zeros((90, 120), int)
 AREAS[:, 50:], AREAS[60:] = 1, 2
@@ -64,6 +72,85 @@ def test_palettes_pair_what_is_alike():
     assert all((one == other).all() for one, other in zip(places, again, strict=True))
     with pytest.raises(InputError, match="fewer than 4 colours"):
         regions.palette(BLOCKS, np.full((60, 60, 3), 90, np.uint8), 4)
+
+
+def test_the_areas_of_a_map_of_labels():
+    """Saved as JPEG, which changes the colours and blurs the borders."""
+    colours = np.array([(250, 10, 10), (10, 10, 10), (30, 120, 250)], np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(colours[AREAS]).save(buffer, "JPEG", quality=60)
+    masks = regions.areas(buffer.getvalue())
+    np.testing.assert_array_equal(sum(masks), 1)
+    shares = [(index == AREAS).mean() for index in range(3)]
+    for mask, index in zip(masks, np.argsort(shares)[::-1], strict=True):
+        assert mask.dtype == np.float32
+        assert agrees(mask, index == AREAS) > 0.97
+    grey = np.repeat(np.linspace(0, 1, 120, dtype=np.float32)[None], 90, 0)
+    mask, rest = regions.areas(grey)
+    np.testing.assert_allclose(mask, grey, atol=1e-6)
+    np.testing.assert_allclose(mask + rest, 1)
+    for plain, message in ((grey * 0, "the same everywhere"), (np.full((9, 9, 3), (200, 0, 0), np.uint8), "two areas")):
+        with pytest.raises(InputError, match=message):
+            regions.areas(plain)
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """The file in torch hub's cache where the network's weights would be; nothing can be downloaded."""
+
+    def offline(*arguments, **options):
+        raise urllib.error.URLError("no network here")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    return tmp_path / "checkpoints" / Path(WEIGHTS.url).name
+
+
+def test_objects_are_what_the_network_names(hub):
+    """With random weights, whose shares are computed once more here."""
+    torch.manual_seed(0)
+    with torch.device("cpu"):
+        network = lraspp_mobilenet_v3_large(weights_backbone=None, num_classes=21).eval()
+    torch.save(network.state_dict(), hub)
+    found = regions.objects(BLOCKS)
+    with torch.no_grad():
+        picture = WEIGHTS.transforms()(torch.from_numpy(BLOCKS).permute(2, 0, 1)[None])
+        shares = network(picture)["out"].softmax(1)
+    seen = torch.bincount(shares.argmax(1).flatten(), minlength=21) / shares[0, 0].numel()
+    expected = {WEIGHTS.meta["categories"][k]: k for k in range(1, 21) if seen[k] >= 0.005}
+    assert {*found} == {*expected, "background"}
+    assert [*found][-1] == "background"
+    small = torch.nn.functional.interpolate(shares, (90, 120), mode="area")[0].numpy()
+    for name, index in expected.items():
+        assert found[name].dtype == np.float32
+        assert found[name].shape == (90, 120)
+        np.testing.assert_allclose(found[name], small[index], atol=0.05)
+    np.testing.assert_allclose(sum(found.values()), 1, atol=1e-6)
+    state = {name: 0 * value for name, value in network.state_dict().items()}
+    for name, weight in (("background", 9.0), ("person", 9.0)):
+        state["classifier.low_classifier.bias"] = torch.tensor([weight * (c == name) for c in names_of(WEIGHTS)])
+        torch.save(state, hub)
+        if name == "person":
+            assert [*regions.objects(BLOCKS)] == ["person", "background"]
+        else:
+            with pytest.raises(InputError, match=r"nothing in the photograph that the network knows \(aeroplane"):
+                regions.objects(BLOCKS)
+
+
+def names_of(weights):
+    return [name.strip("_") for name in weights.meta["categories"]]
+
+
+def test_without_a_download_it_is_said_what_else_there_is(hub):
+    with pytest.raises(InputError, match=r"could not be downloaded.*no network here.*segments or scribbles"):
+        regions.objects(BLOCKS)
+    hub.write_bytes(b"half a file")
+    with pytest.raises(InputError, match="neither a safetensors file nor one of torch"):
+        regions.objects(BLOCKS)
+    torch.save({"weight": torch.ones(3)}, hub)
+    with pytest.raises(InputError, match="do not fit"):
+        regions.objects(BLOCKS)
 
 
 def test_regions_are_shown_over_the_photograph():

@@ -157,6 +157,32 @@ def test_a_protected_part_stays_closer_to_the_photograph():
     same(paint(STYLE, protect=constant(1e-9)), paint(STYLE), 1e-5)
 
 
+def test_how_much_is_protected_may_change_on_the_way():
+    """Of a picture in the making, its losses are those of a transfer that began with it and this protection."""
+
+    def transfer_of(**options):
+        options = {
+            "backbone": make_net(torch.float64),
+            "precision": "float64",
+            **OPTIONS,
+            "optimizer": "LBFGS",
+            **options,
+        }
+        return StyleTransfer(CONTENT, STYLE, **options)
+
+    steered, plain = transfer_of(protect=LEFT, protection=0), transfer_of()
+    for _ in range(2):
+        losses, unprotected = next(steered).losses, next(plain).losses
+        assert losses == pytest.approx(unprotected, rel=1e-5)
+    targets = steered.targets["style"][steered.size]
+    for protection in (1, 0.25):
+        now = steered.image
+        steered.settings.protection = protection
+        fresh = transfer_of(protect=LEFT, protection=protection, init=now)
+        assert next(steered).losses == pytest.approx(next(fresh).losses, rel=1e-5)
+        assert steered.targets["style"][steered.size] is targets
+
+
 def test_what_is_protected_counts_more_for_the_content_and_less_for_the_style():
     plain, kept = (
         next(

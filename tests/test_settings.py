@@ -63,6 +63,7 @@ def test_every_field_says_what_it_is():
     assert all(len(field.metadata["help"]) > 10 for field in FIELDS.values())
     assert LIVE == (
         "content_weight", "style_weight", "tv_weight", "content_layers", "style_layers", "optimizer", "learning_rate",
+        "protection",
     )  # fmt: skip
 
 
@@ -179,7 +180,7 @@ OTHER = {
     "style_loss": "wasserstein", "unitless": False, "optimizer": "Adam", "learning_rate": 0.025, "iterations": 7,
     "levels": 2, "init": "noise", "backbone": "vgg16", "weights": str(COMPACT_WEIGHTS), "network": "0123456789abcdef",
     "pooling": "average", "padding": "zeros", "color": "pca", "color_strength": 0.5, "brush": 0.75, "breadth": 0.5,
-    "seed": 5, "device": "cpu", "precision": "float64", "memory": "tiled", "compile": True,
+    "protection": 0.5, "seed": 5, "device": "cpu", "precision": "float64", "memory": "tiled", "compile": True,
     "canvas": "another",
 }  # fmt: skip
 
@@ -192,7 +193,7 @@ def another_canvas(monkeypatch):
 #: What may be another when a checkpoint is resumed.
 MAY_CHANGE = {
     "content_weight", "style_weight", "tv_weight", "content_layers", "style_layers", "optimizer", "learning_rate",
-    "backbone", "weights", "network", "device", "precision", "memory", "compile",
+    "backbone", "weights", "network", "device", "precision", "memory", "compile", "protection",
 }  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from matplotlib.colors import TABLEAU_COLORS
 from PIL import Image, ImageColor
 
 import nstlib
-from nstlib import Backbone, InputError, StyleTransfer
+from nstlib import Backbone, InputError, Style, StyleTransfer, regions
 from nstlib.transfer.memory import peak_memory
 from nstlib.transfer.optimizers import OPTIMIZERS
 from nstlib.transfer.presets import make_settings
@@ -700,6 +700,10 @@ def test_what_ends_is_kept_and_can_be_taken_up_again(studio):
         backbone="compact", progress=False,
     )  # fmt: skip
     np.testing.assert_array_equal(studio.picture, expected)
+    assert "# snapshot_1 is the picture kept as 1" in studio.code
+    assert studio.code in html.unescape(shown(studio))
+    names = {"content": CONTENT, "style": STYLE, "snapshot_1": studio.snapshots.kept[1].snapshot.image}
+    np.testing.assert_array_equal(told_by(studio, **names), expected)
     strip[2].click()
     studio.snapshots.buttons["remove"].click()
     assert list(studio.snapshots.kept) == [1, 3]
@@ -843,8 +847,14 @@ def test_needs_are_those_of_the_estimate(make_studio, monkeypatch):
     assert not any(parameter.device.type != "meta" for parameter in backbone.parameters())  # it holds no memory
     assert seconds > 0
     transfer = StyleTransfer(CONTENT, STYLE, **as_keywords(studio.settings))
-    memory = peak_memory(transfer.backbone, transfer.sizes[-1], transfer.plan, optimizer="LBFGS")
+    size, kept = transfer.sizes[-1], transfer.floats_per_pixel
+    memory = peak_memory(transfer.backbone, size, transfer.plan, optimizer="LBFGS", kept=kept)
     assert f"{memory / 2**30:.1f} GB of memory" in studio.speeds.needs
+    studio.controls["backbone"].value = "auto"
+    assert "network compact" in studio.speeds.needs
+    assert "GB of memory" in studio.speeds.needs
+    studio.controls["device"].value = "mps"  # which is not here
+    assert "not known yet" in studio.speeds.needs
     unknown = make_settings(backbone="vgg16", size=256)
     assert "not known yet" in needs(unknown, (48, 64))  # it would have to be downloaded
 
@@ -926,3 +936,217 @@ def test_thumbnails_are_those_of_the_samples():
         expected = Image.open(io.BytesIO(shelf.thumbnail(nstlib.load_image(name)))).resize((32, 32))
         got = Image.open(io.BytesIO(jpeg)).resize((32, 32))
         assert np.abs(np.asarray(got, float) - np.asarray(expected, float)).mean() < 6
+
+
+# Regions
+
+PLACES = np.zeros((48, 64), int)
+PLACES[:, 28:], PLACES[34:] = 1, 2
+COLOURS = np.array([(220, 40, 30), (30, 40, 220), (40, 180, 60)], np.uint8)
+BLOCKS = COLOURS[PLACES] + make_picture(48, 64) // 16
+LEFT = (np.arange(64) < 28) * np.ones((48, 1))
+PAINTED = {"size": 64, "levels": 1, "iterations": 6, "backbone": "compact", "progress": False}
+
+
+def told_by(studio, **names):
+    """The picture that the code of a panel paints."""
+    names |= {"nstlib": nstlib}
+    exec(studio.code.replace("nstlib.stylize(", "picture = nstlib.stylize("), names)
+    return names["picture"]
+
+
+def find(studio, way, n=2):
+    studio.regions.way.value = way
+    studio.regions.count.value = n
+    studio.regions.find.click()
+    return studio.regions.rows
+
+
+def enter(file, path):
+    file.path.value = str(path)
+
+
+def test_regions_are_found_and_painted_each_in_its_style(make_studio):
+    studio = make_studio(BLOCKS)
+    assert studio.regions.selected_index is None  # closed
+    first, second = find(studio, "segments")
+    first.style.value = "sample:swirls"
+    first.brush.value = 0.5
+    second.weight.value = 2.0
+    one, other = regions.segments(BLOCKS, 2)
+    assert f">{first.area.name}<" in shown(studio.regions)
+    assert f"{one.mean():.0%}" in shown(studio.regions)
+    studio.start()
+    assert studio.wait(60)
+    styles = [Style("sample:swirls", where=one, brush=0.5), Style(STYLE, where=other, weight=2)]
+    np.testing.assert_array_equal(studio.picture, nstlib.stylize(BLOCKS, styles, **PAINTED))
+    assert studio.code in html.unescape(shown(studio))
+    np.testing.assert_array_equal(studio.picture, told_by(studio, content=BLOCKS, style=STYLE))
+
+
+@pytest.mark.parametrize("way", ["palette", "objects", "labels.png", "grey.png"])
+def test_regions_of_all_kinds_are_written_as_code(make_studio, monkeypatch, tmp_path, way):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(regions, "objects", lambda photo: {"cat": LEFT, "background": 1 - LEFT})
+    Image.fromarray(COLOURS[PLACES]).save(tmp_path / "labels.png")
+    Image.fromarray((LEFT * 255).astype(np.uint8)).save(tmp_path / "grey.png")
+    studio = make_studio(BLOCKS, iterations=2)
+    if way.endswith("png"):
+        enter(studio.regions.file, way)
+        rows = studio.regions.rows
+    else:
+        rows = find(studio, way)
+    assert [row.area.name for row in rows] == {"objects": ["cat", "background"], "labels.png": ["1", "2", "3"]}.get(
+        way, ["1", "2"]
+    )
+    rows[1].style.value = "sample:embers"
+    assert studio.code.count("of=parts") == (way == "palette")
+    studio.regions.protection.choice.value = f"region {rows[0].area.name}"
+    told = told_by(studio, content=BLOCKS, style=STYLE)
+    studio.start()
+    assert studio.wait(60)
+    assert studio.message == ""
+    np.testing.assert_array_equal(studio.picture, told)
+    monkeypatch.undo()
+
+
+def test_the_photograph_is_seen_with_its_regions(make_studio):
+    studio = make_studio(BLOCKS)
+    picture = studio.regions.picture
+    assert picture.layout.display == "none"
+    enter(studio.regions.file, "none.png")
+    assert picture.layout.display == "none"
+    rows = find(studio, "segments", 3)
+    assert picture.layout.display is None
+    seen = np.asarray(Image.open(io.BytesIO(picture.value)).convert("RGB")).astype(int)
+    expected = np.asarray(regions.show(BLOCKS, [row.area.shown for row in rows])).astype(int)
+    assert np.abs(seen - expected).mean() < 12  # but for the numbers in it
+    before = picture.value
+    studio.regions.protection.choice.value = "region 1"
+    assert picture.value != before  # the line around it
+    studio.regions.clear_all.click()
+    assert picture.layout.display == "none"
+
+
+def test_what_is_protected_can_be_steered(make_studio, tmp_path):
+    studio = make_studio(BLOCKS, iterations=LONG, backbone=NET)
+    slider, protection = studio.controls["protection"], studio.regions.protection
+    assert slider.layout.display == "none"
+    find(studio, "segments")
+    protection.choice.value = "region 2"
+    assert slider.layout.display is None
+    studio.start()
+    until(lambda: "iteration" in studio.status)
+    slider.value = 0.35
+    until(lambda: studio.transfer.settings.protection == 0.35)
+    studio.stop()
+    assert studio.wait(60)
+    assert "protect=masks[1]" in studio.code
+    assert "protection=0.35" in studio.code
+    (tmp_path / "face.png").write_bytes(png((LEFT * 255).astype(np.uint8)))
+    enter(protection.file, tmp_path / "face.png")
+    assert protection.choice.value == str(tmp_path / "face.png")
+    assert f"protect={str(tmp_path / 'face.png')!r}" in studio.code
+    studio.regions.clear_all.click()
+    assert slider.layout.display == "none"
+    assert "protect=" not in studio.code
+    upload(protection.file, "face.png", png((LEFT * 255).astype(np.uint8)))
+    assert "protect='face.png'" in studio.code
+    studio.controls["iterations"].value = 3
+    studio.start()
+    assert studio.wait(60)
+    options = {**PAINTED, "iterations": 3, "backbone": NET, "protection": 0.35}
+    np.testing.assert_array_equal(studio.picture, nstlib.stylize(BLOCKS, STYLE, protect=LEFT, **options))
+
+
+def test_another_photograph_has_no_regions_yet(make_studio):
+    studio = make_studio(BLOCKS)
+    plain = studio.code
+    find(studio, "palette")
+    pick(studio.style, "embers")  # these regions have parts of the painting before
+    assert studio.regions.rows == []
+    assert "find them again" in studio.regions.message
+    find(studio, "segments")
+    pick(studio.style, "swirls")
+    assert len(studio.regions.rows) == 2
+    upload(studio.style, "mine.png", png(STYLE))
+    studio.regions.rows[0].style.value = next(key for _, key in studio.regions.rows[0].style.options if "mine" in key)
+    studio.regions.protection.choice.value = "region 1"
+    pick(studio.content, "coffee")
+    assert studio.regions.rows == []
+    assert studio.regions.protection.mask is None
+    studio.content.choose(BLOCKS)
+    studio.style.choose(STYLE)
+    assert studio.code == plain
+
+
+def test_what_is_wrong_with_a_region_is_said(make_studio, tmp_path):
+    studio = make_studio(BLOCKS)
+    panel = studio.regions
+    find(studio, "segments")
+    before = studio.code
+    enter(panel.file, tmp_path / "none.png")
+    assert "no such file" in panel.message
+    assert 'role="alert"' in shown(panel)
+    upload(panel.file, "narrow.png", png(np.dstack([COLOURS[PLACES][:, :30]])))
+    assert "30 x 48 pixels, and its picture 64 x 48" in panel.message
+    upload(panel.protection.file, "empty.png", png(np.zeros((48, 64), np.uint8)))
+    assert "the mask empty.png is empty" in panel.message
+    upload(panel.protection.file, "broken.png", b"nothing")
+    assert "not a picture" in panel.message
+    panel.count.value = 8
+    studio.regions.way.value = "palette"
+    studio.style.choose(np.full((40, 40, 3), 90, np.uint8))
+    panel.find.click()
+    assert "fewer than 8 colours" in panel.message
+    studio.style.choose(STYLE)
+    assert studio.code == before
+    for row in panel.rows:
+        row.weight.value = 0.0
+    studio.start()
+    assert studio.wait(60)
+    assert "weight above 0" in studio.message
+    studio.content.choose("nowhere.png")
+    panel.find.click()
+    assert "no such file" in panel.message
+
+
+def test_regions_given_in_code(make_studio, tmp_path):
+    other = make_picture(40, 40, 7)
+    styles = [
+        Style(STYLE, where=LEFT, brush=0.77),
+        Style(other),
+        Style("sample:embers", where=(1 - LEFT) / 2, weight=2),
+    ]
+    studio = make_studio(BLOCKS, styles, protect=LEFT)
+    assert studio.regions.selected_index == 0
+    assert studio.regions.message == "3 regions, painted from the next start"
+    assert studio.settings.brush == 1
+    studio.start()
+    assert studio.wait(60)
+    expected = nstlib.stylize(BLOCKS, styles, protect=LEFT, **PAINTED)
+    np.testing.assert_array_equal(studio.picture, expected)
+    names = {"content": BLOCKS, "style": STYLE, "style_2": other, "where_1": LEFT, "where_3": (1 - LEFT) / 2}
+    np.testing.assert_array_equal(told_by(studio, protect=LEFT, **names), expected)
+    assert "Style(style, where=where_1, brush=0.77)" in studio.code
+    wrong = make_studio(BLOCKS, Style(STYLE, where=np.ones((9, 64))))
+    assert "its picture 64 x 48" in wrong.regions.message
+    assert wrong.regions.selected_index == 0
+
+
+def test_the_controls_of_regions_say_what_they_do(make_studio):
+    studio = make_studio(BLOCKS)
+    panel = studio.regions
+    rows = find(studio, "segments")
+    controls = [
+        panel.way,
+        panel.count,
+        panel.protection.choice,
+        *(c for r in rows for c in (r.style, r.brush, r.weight)),
+    ]
+    for control in controls:
+        text = control.tooltip if hasattr(control, "tooltip") else control.description_tooltip
+        assert len(text) > 15
+        assert control.description
+    panel.way.value = "objects"
+    assert panel.count.layout.display == "none"

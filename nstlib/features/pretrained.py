@@ -71,18 +71,22 @@ def load_backbone(name="auto", *, deepest="relu5_1", weights=None, pooling="max"
 
 
 def choose_backbone(device_type):
+    """What :func:`name_of_auto` says; compact comes with a notice, once per process."""
+    name = name_of_auto(device_type)
+    if name == "compact":
+        _notify(_local_file("vgg19") is not None)
+    return name
+
+
+def name_of_auto(device_type):
     """Name of the network that ``"auto"`` stands for: VGG-19 on a GPU if its weights are on this machine, else compact.
 
-    Nothing is downloaded. Compact comes with a notice, once per process.
+    Nothing is downloaded.
 
     Args:
         device_type: ``"cpu"``, ``"cuda"`` or another of torch's.
     """
-    at_hand = _local_file("vgg19") is not None
-    if at_hand and device_type != "cpu":
-        return "vgg19"
-    _notify(at_hand)
-    return "compact"
+    return "vgg19" if device_type != "cpu" and _local_file("vgg19") is not None else "compact"
 
 
 @functools.cache

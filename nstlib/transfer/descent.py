@@ -49,10 +49,11 @@ class Descent:
         self.settings, self.plan, self._ranks = settings, plan, ranks
         self.iterations = 0
         self._terms, self._view, self._known, self._objective = terms, view, targets, None
+        self._protection = settings.protection
         self._canvas, self._weight = canvas, 0.0
         self.average = self._good = copy.deepcopy(canvas)
         self._scale, self._calm = 1.0, 0
-        self._stepper = Stepper(canvas.parameters(), settings, self._loss_weights(), history, ranks)
+        self._stepper = Stepper(canvas.parameters(), settings, _loss_weights(terms, settings), history, ranks)
 
     @property
     def image(self):
@@ -79,9 +80,12 @@ class Descent:
                 another step may be tried, with other weights for instance.
         """
         self.settings.check()
-        if self._objective is None:
-            self._objective = self._with_less_memory(lambda: Objective(self._terms, self._view(self.plan), self._known))
-        self._stepper.follow_settings(self._loss_weights())
+        if self._objective is None or self.settings.protection != self._protection:
+            # What is measured depends on the protection, the targets do not.
+            known, protection = self.targets, self.settings.protection
+            self._objective = self._with_less_memory(lambda: Objective(self._terms, self._view(self.plan), known))
+            self._protection = protection
+        self._stepper.follow_settings(_loss_weights(self._terms, self.settings))
         losses = self._evaluate()
         with uninterrupted():
             self._good = self.average  # the iterate it ends with has a finite loss
@@ -119,11 +123,6 @@ class Descent:
         self.iterations, self._weight = state["iterations"], state["weight"]
         self._scale, self._calm = state["scale"], state["calm"]
         self._stepper.load(state["stepper"])
-
-    def _loss_weights(self):
-        """All weights that the total loss depends on, as plain floats, which a checkpoint can hold."""
-        weights = (number(f"the weight of {name!r}", term.weight, 0) for name, term in self._terms.items())
-        return (*weights, *self.settings.layer_weights)
 
     def _evaluate(self):
         """Compute gradients, repeating the backward pass with a smaller scale on overflow; return the losses."""
@@ -180,7 +179,7 @@ class Descent:
         with uninterrupted():
             self._canvas.load_state_dict(self._good.state_dict())
             self.average, self._weight = self._good, 0.0
-            self._stepper.start(self._loss_weights())
+            self._stepper.start(_loss_weights(self._terms, self.settings))
         half = self._objective.backbone.dtype in (torch.float16, torch.bfloat16)
         raise Diverged(
             f"{what}: the picture is the last good one. A smaller learning_rate or weight helps"
@@ -205,3 +204,9 @@ class Descent:
             self._canvas.zero_grad()
             if torch.cuda.is_initialized():
                 torch.cuda.empty_cache()
+
+
+def _loss_weights(terms, settings):
+    """All weights that the total loss depends on, as plain floats, which a checkpoint can hold."""
+    weights = (number(f"the weight of {name!r}", term.weight, 0) for name, term in terms.items())
+    return (*weights, *settings.layer_weights, settings.protection)

@@ -66,6 +66,11 @@ def _stored_and_peak(backbone, size, plan):
     return stored, peak
 
 
+def kept_by(terms, backbone):
+    """How many values of the network's type ``terms`` keep per pixel of the picture."""
+    return sum(getattr(term, "floats_per_pixel", lambda backbone: 0)(backbone) for term in terms)
+
+
 def target_memory(backbone, size, plan):
     """Peak memory in bytes of taking a style's moments at ``size`` (height, width), above the network itself."""
     pixels, peak = size[0] * size[1], 0.0

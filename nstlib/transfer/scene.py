@@ -154,6 +154,7 @@ class Scene:
         def here(x):
             return None if x is None else x.to(backbone.mean.device, backbone.arithmetic)
 
+        protection = self.layout.protection_at(size)
         return View(
             backbone,
             content=here(self.content(size)),
@@ -161,7 +162,7 @@ class Scene:
             styles=lambda: [(here(picture), here(weights)) for picture, weights in self.styles(size)],
             plan=lambda size: more_frugal(plan, plans.for_targets(size)),
             regions=tuple(self.regions(size, here)),
-            protection=here(self.layout.protection_at(size)),
+            protection=None if protection is None else here(protection * self._settings.protection),
             ranks=plans.ranks,
         )
 

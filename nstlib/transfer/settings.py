@@ -25,12 +25,9 @@ BALANCE = 20.0
 class Settings:
     """The settings of a transfer. ``StyleTransfer`` and ``stylize`` take each of them as a keyword.
 
-    Every assignment is checked. While a transfer runs, only the fields whose metadata say ``live`` may be changed:
-    ``content_weight`` (alpha), ``style_weight`` (beta), ``tv_weight`` (gamma), ``learning_rate``, ``optimizer`` and
-    the values in ``content_layers`` and ``style_layers``; and ``style_strength``, another way to write beta / alpha.
-
-    :mod:`nstlib.transfer.fields` describes the metadata; the command line, the studio, checkpoints and
-    ``docs/settings.md`` are made from them.
+    Every assignment is checked. While a transfer runs, only the fields whose metadata say ``live`` may change, of the
+    layers the values; and ``style_strength``, another way to write beta / alpha. :mod:`nstlib.transfer.fields`
+    describes the metadata.
 
     Raises:
         InputError: a value that makes no sense, on construction and on every assignment.
@@ -125,6 +122,9 @@ class Settings:
     )
     breadth: float = fields.number(
         0.0, 0, 1, group="style", help="from 0 to 1, how much strokes count that are too broad for the network"
+    )
+    protection: float = fields.number(
+        1.0, 0, 1, live=True, group="style", help="how much stays as it is of what protect names, from 0, nothing, to 1"
     )
     seed: int = fields.whole(
         0, -(2**63), 2**63 - 1, group="optimization", help="seed of the noise that the optimization may start from"

@@ -16,7 +16,7 @@ from .crew import Crew
 from .descent import Descent
 from .given import targets_of_terms, terms_by_name
 from .interruption import uninterrupted
-from .memory import Plans
+from .memory import Plans, kept_by
 from .network import prepare_backbone
 from .presets import make_settings
 from .scene import Scene, pyramid
@@ -159,9 +159,7 @@ class StyleTransfer:
     @property
     def floats_per_pixel(self):
         """How many values of the network's type the terms and the masks keep per pixel of the picture."""
-        return self._scene.layout.floats_per_pixel + sum(
-            getattr(t, "floats_per_pixel", lambda backbone: 0)(self.backbone) for t in self.terms.values()
-        )
+        return self._scene.layout.floats_per_pixel + kept_by(self.terms.values(), self.backbone)
 
     def plan_at(self, size):
         """The :class:`~nstlib.features.Plan` for an iteration at ``size`` (height, width)."""

@@ -29,7 +29,7 @@ def make_controls(given):
         if name != "style_layers" and OPTIONS[name].metadata["write"](value) is not None:
             controls[name] = _control(name, value)
     for layer, weight in given.style_layers.items():
-        controls[layer] = _slider(weight, OFFERED_FOR_LAYERS, _about("style_layers", layer))
+        controls[layer] = slider(weight, OFFERED_FOR_LAYERS, _about("style_layers", layer))
     return controls
 
 
@@ -85,12 +85,12 @@ def as_keywords(settings):
     return {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
 
 
-def as_code(settings):
-    """``["size=64", "init=init", ...]``: what differs from the defaults. A value that is no literal is only named."""
+def as_code(settings, **names):
+    """``["size=64", "init=init", ...]``: what differs from the defaults; of no literal only the name, or that given."""
     literal = (str, int, float, bool, type(None), dict, tuple, list)
     defaults = as_keywords(Settings())
     return [
-        f"{name}={value!r}" if type(value) in literal else f"{name}={name}"
+        f"{name}={value!r}" if type(value) in literal else f"{name}={names.get(name, name)}"
         for name, value in as_keywords(settings).items()
         if type(value) not in literal or value != defaults[name]
     ]
@@ -103,7 +103,7 @@ def _about(name, layer=None):
 def _control(name, value):
     metadata, about = OPTIONS[name].metadata, _about(name)
     if name in OFFERED:
-        return _slider(value, OFFERED[name], about, metadata["none"])
+        return slider(value, OFFERED[name], about, metadata["none"])
     if metadata["choices"]:
         options = [*metadata["choices"], *([] if value in metadata["choices"] else [value])]
         return widgets.Dropdown(
@@ -115,14 +115,14 @@ def _control(name, value):
     return widgets.Text(text, placeholder=expected(metadata), continuous_update=False, **about)
 
 
-def _slider(value, offered, about, none=None):
+def slider(value, offered, about, none=None):
     """A slider over the values ``offered`` and the one given. It cannot have None itself, so that is ``none`` there."""
     if isinstance(offered, range):
         return widgets.IntSlider(value, min=offered[0], max=max(offered[-1], value), **about)
     options = _options(value, offered, none)
-    slider = widgets.SelectionSlider(options=options, value=none if value is None else value, **about)
-    slider.add_class("nstlib-slider")
-    return slider
+    made = widgets.SelectionSlider(options=options, value=none if value is None else value, **about)
+    made.add_class("nstlib-slider")
+    return made
 
 
 def _options(value, offered, none):

@@ -1,4 +1,6 @@
-"""What is asked for: two pictures and the settings, as the panel says now."""
+"""What is asked for: pictures, regions and settings, as the panel says now."""
+
+from dataclasses import replace
 
 import ipywidgets as widgets
 
@@ -7,6 +9,7 @@ from ..errors import InputError
 from .controls import as_code, make_controls, of_the_picture, read_controls, set_controls
 from .drawing import code_box
 from .picker import Picker
+from .regions import Regions
 from .speeds import Speeds
 from .steering import Steering
 
@@ -15,7 +18,9 @@ class Desk:
     """The pictures and the controls, checked and written as code whenever something is moved.
 
     Args:
-        content, style: pictures to begin with.
+        content: picture to begin with.
+        styles: list of :class:`~nstlib.Style` to begin with.
+        protect: mask to begin with, or None.
         given: :class:`~nstlib.Settings` to begin with.
         pictured: called without arguments when another picture is chosen.
         say: called with what is wrong, or with an empty text.
@@ -24,22 +29,28 @@ class Desk:
     Attributes:
         content, style: the :class:`~nstlib.widgets.picker.Picker`\\ s.
         controls: the widgets, by the name of the setting or of the style layer.
+        regions: the :class:`~nstlib.widgets.regions.Regions`.
         steering, speeds, box: the parts of the panel; ``box`` shows the code.
         valid: the last settings that made sense.
+        branch: ``(number, picture)`` of the snapshot that the last painting began with, or None.
     """
 
-    def __init__(self, content, style, given, pictured, say, busy):
+    def __init__(self, content, styles, protect, given, pictured, say, busy):
         self._given, self._say, self._busy = given, say, busy
-        self.valid, self.box = given, widgets.HTML()
+        self.valid, self.box, self.branch = given, widgets.HTML(), None
         self.controls = make_controls(given)
         self.steering, self.speeds = Steering(self.controls, given.style_layers, self.refresh), Speeds(self.set)
 
-        def chosen():
+        def chosen(follow):
             pictured()
+            follow()
             self.refresh()
 
-        self.content = Picker("Content", samples.CONTENTS, content, chosen)
-        self.style = Picker("Style", samples.STYLES, style, chosen)
+        self.content = Picker("Content", samples.CONTENTS, content, lambda: chosen(self._renew))
+        self.style = Picker("Style", samples.STYLES, styles[0].picture, lambda: chosen(self.regions.restyle))
+        self.regions = Regions(self.content, self.style, self.controls["protection"], self.refresh)
+        if len(styles) > 1 or protect is not None or styles[0].where is not None:
+            self.regions.give(styles, protect)
 
     @property
     def settings(self):
@@ -51,9 +62,21 @@ class Desk:
         return read_controls(self.controls, self._given)
 
     @property
+    def start(self):
+        """The settings that begin a painting with a snapshot instead of what the controls say, ``{name: value}``."""
+        return {} if self.branch is None else {"init": self.branch[1], "levels": 1}
+
+    @property
     def code(self):
-        """The line of Python that paints with the pictures and settings of the panel."""
-        return f"nstlib.stylize({', '.join([self.content.code, self.style.code, *as_code(self.settings)])})"
+        """The lines of Python, after ``import nstlib``, that paint with the pictures and settings of the panel."""
+        before, style, arguments = self.regions.code
+        name = "init"
+        if self.branch is not None:
+            name = f"snapshot_{self.branch[0]}"
+            before.append(f"# {name} is the picture kept as {self.branch[0]}: save it, and give the name of its file")
+        settings = replace(self.settings, **self.start)
+        arguments = [self.content.code, style, *arguments, *as_code(settings, init=name)]
+        return "\n".join([*before, f"nstlib.stylize({', '.join(arguments)})"])
 
     def refresh(self):
         """Check what the panel says now and show it as code, or what is wrong; a running painting keeps the last."""
@@ -78,6 +101,11 @@ class Desk:
     def set_saved(self, saved):
         """Move the controls to the settings that a picture was saved with."""
         self.set(of_the_picture(saved))
+
+    def _renew(self):
+        """Another photograph has other regions, and no snapshots."""
+        self.branch = None
+        self.regions.clear()
 
     def undo(self):
         """Put back what was moved last."""

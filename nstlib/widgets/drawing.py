@@ -42,6 +42,12 @@ def labelled(text, tooltip=""):
     return {"description": text, TOOLTIP: tooltip or text, "style": style, "layout": layout}
 
 
+def narrow(text, tooltip, width="17em"):
+    """Likewise for controls that stand beside each other."""
+    style, layout = {"description_width": "4.5em"}, widgets.Layout(width=width, max_width="100%")
+    return {**labelled(text, tooltip), "style": style, "layout": layout}
+
+
 def button(text, icon, action, tooltip="", width="auto"):
     """A button that calls ``action`` without arguments."""
     made = widgets.Button(description=text, icon=icon, tooltip=tooltip or text, layout=widgets.Layout(width=width))

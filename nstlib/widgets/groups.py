@@ -15,7 +15,7 @@ def hundredths(first, end):
 
 
 _GROUPS = {
-    "How much style": ("style_strength", "content_weight", "style_weight", "tv_weight"),
+    "How much style": ("style_strength", "content_weight", "style_weight", "tv_weight", "protection"),
     "Strokes": ("brush", "breadth", "style_loss", "style_layers"),
     "Colour": ("color", "color_strength"),
     "Optimization": ("optimizer", "learning_rate", "iterations", "init"),
@@ -47,6 +47,7 @@ OFFERED = {
     "brush": hundredths(25, 405),
     "breadth": hundredths(0, 105),
     "color_strength": hundredths(0, 105),
+    "protection": hundredths(0, 105),
 }
 OFFERED_FOR_LAYERS = hundredths(0, 205)
 AT_ONCE = "●"  # beside the name of a control that acts while it paints

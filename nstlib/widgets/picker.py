@@ -68,6 +68,11 @@ class Picker(widgets.VBox):
         return self._uploads.button
 
     @property
+    def small(self):
+        """JPEG of the picture, small."""
+        return self._small.value
+
+    @property
     def picture(self):
         """The picture, float32 in [0, 1], array (H, W, 3), or (H, W, 4) with straight colours and transparency.
 

@@ -64,13 +64,17 @@ class Snapshots(widgets.VBox):
 
     def keep(self, snapshot, photograph):
         """Add a snapshot, unless it is there already."""
-        if any(kept.snapshot is snapshot for kept in self.kept.values()):
+        if self.number_of(snapshot) is not None:
             return
         self._count += 1
         self.kept[self._count] = Kept(snapshot, photograph)
         while len(self.kept) > 1 and sum(4 * kept.snapshot.image.numel() for kept in self.kept.values()) > ROOM:
             del self.kept[next(iter(self.kept))]
         self.choose(self.current if self.current in self.kept else None)
+
+    def number_of(self, snapshot):
+        """The number that a snapshot is kept under, or None."""
+        return next((number for number, kept in self.kept.items() if kept.snapshot is snapshot), None)
 
     def choose(self, number):
         """Show one of those kept, or with None the painting again."""

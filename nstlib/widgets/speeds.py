@@ -1,16 +1,20 @@
 """Speeds to choose from in one row, and what a painting will need, said before it starts."""
 
+import contextlib
 import threading
 from dataclasses import replace
 
 import ipywidgets as widgets
 
 from ..ambient import choose_devices
+from ..errors import InputError
 from ..features.original import packaged_file
+from ..features.pretrained import name_of_auto
 from ..features.tiling import FULL
 from ..images import fit_size
+from ..terms import standard_terms
 from ..transfer.estimate import duration, seconds_per_pixel
-from ..transfer.memory import free_memory, peak_memory, plan_for
+from ..transfer.memory import free_memory, kept_by, peak_memory, plan_for
 from ..transfer.network import prepare_backbone
 from ..transfer.scene import pyramid
 from .drawing import explain
@@ -48,6 +52,7 @@ class Speeds(widgets.VBox):
         current = {name: getattr(settings, name) for name in SPEEDS["final"]}
         self._asked = None  # so that the next line does not act as a press
         self.buttons.value = next((name for name, speed in SPEEDS.items() if speed == current), None)
+        settings = _named(settings)
         self._asked = settings, shape
         if idle and _key(settings) not in _MEASURED and _at_hand(settings) and not self._measuring:
             self._thread = threading.Thread(target=self._measure, daemon=True, name="nstlib-speed")
@@ -110,10 +115,19 @@ def needs(settings, shape):
         return f"{text} · {explain(error)}"
     seconds = speed * sum(count * h * w for count, (h, w) in zip(counts, sizes, strict=True))
     device = choose_devices(settings.device)[0]
-    plan = plan_for(backbone, sizes[-1], settings.memory, device=device, optimizer=settings.optimizer)
-    memory = peak_memory(backbone, sizes[-1], plan, optimizer=settings.optimizer)
+    options = {"optimizer": settings.optimizer, "kept": kept_by(standard_terms(settings), backbone)}
+    plan = plan_for(backbone, sizes[-1], settings.memory, device=device, **options)
+    memory = peak_memory(backbone, sizes[-1], plan, **options)
     room = f"{memory / 2**30:.1f} GB of memory, {free_memory(device) / 2**30:.0f} GB free on {device}"
     return f"{text} · about {duration(seconds)} · {room}"
+
+
+def _named(settings):
+    """The settings with the name of the network that "auto" stands for here."""
+    if settings.backbone == "auto" and settings.weights is None:
+        with contextlib.suppress(InputError):  # of a device that is not here: Start will say so
+            return replace(settings, backbone=name_of_auto(choose_devices(settings.device)[0].type))
+    return settings
 
 
 def _key(settings):

@@ -5,6 +5,7 @@ import threading
 import ipywidgets as widgets
 
 from ..errors import InputError
+from ..styles import as_styles
 from ..transfer.presets import PRESETS, make_settings
 from ..transfer.transfer import StyleTransfer
 from .bar import Bar
@@ -24,14 +25,14 @@ class Studio(widgets.VBox):
     picture. Only :meth:`wait` and :meth:`close` wait for an iteration to end.
 
     Args:
-        content, style: pictures to begin with; names of samples, or whatever :func:`~nstlib.images.load_image` takes.
+        content, style, protect: to begin with, as for :class:`~nstlib.transfer.StyleTransfer`; or names of samples.
         preset, backbone: as for :class:`~nstlib.transfer.StyleTransfer`; a :class:`~nstlib.Backbone` has no control.
         **options: fields of :class:`~nstlib.Settings` to begin with; size and iterations are small by default.
 
     Attributes:
         content, style: the :class:`~nstlib.widgets.picker.Picker`\\ s, with ``choose(source)`` and ``source``.
         controls: the widgets, by the name of the setting or of the style layer; their ``value`` may be set.
-        speeds, steering, view, snapshots, saving: the parts of the panel, of the classes of these names.
+        regions, speeds, steering, view, snapshots, saving: the parts of the panel, of the classes of these names.
         buttons, file: those of the :class:`~nstlib.widgets.bar.Bar`, and the name of the file to save.
 
     Raises:
@@ -51,14 +52,17 @@ class Studio(widgets.VBox):
 
     _painting = _desk = None
 
-    def __init__(self, content="chelsea", style="starry_night", *, preset="default", backbone="compact", **options):
+    def __init__(
+        self, content="chelsea", style="starry_night", *, protect=None, preset="default", backbone="compact", **options
+    ):
         small = {name: value for name, value in SPEEDS["interactive"].items() if name not in PRESETS.get(preset, {})}
         given = make_settings(preset, **{**small, "backbone": backbone, **options})
         self._enabling = threading.Lock()
         self._bar = Bar(start=self.start, pause=self.pause, stop=self.stop, keep=self.keep, undo=lambda: desk.undo())
-        desk = self._desk = Desk(content, style, given, self._prepare, self._bar.say, lambda: self._busy)
+        given = content, as_styles(style), protect, given
+        desk = self._desk = Desk(*given, self._prepare, self._bar.say, lambda: self._busy)
         self.content, self.style, self.controls = desk.content, desk.style, desk.controls
-        self.steering, self.speeds, self.undo = desk.steering, desk.speeds, desk.undo
+        self.regions, self.steering, self.speeds, self.undo = desk.regions, desk.steering, desk.speeds, desk.undo
         self.view = View(lambda kept: desk.set_saved(kept.settings), self.start)
         self.saving = Saving(self.view, desk.set_saved, self._bar.say)
         self.snapshots, self.save, self.file = self.view.snapshots, self.saving.save, self.saving.file
@@ -66,7 +70,7 @@ class Studio(widgets.VBox):
         # In a narrow window, the picture comes above the controls.
         easel = row(self.steering, wide(self.speeds, self._bar, self.view), reverse=True)
         harvest = row(wide(self.view.curves), wide(self.saving, self.snapshots))
-        super().__init__([widgets.HTML(CSS), row(self.content, self.style), easel, harvest, desk.box])
+        super().__init__([widgets.HTML(CSS), row(self.content, self.style), self.regions, easel, harvest, desk.box])
         self.add_class("nstlib-panel")
         self._prepare()
         desk.refresh()
@@ -80,21 +84,23 @@ class Studio(widgets.VBox):
         if self._busy:
             return
         try:
-            content, style, settings = self.content.picture, self.style.picture, self.settings
+            content, styles, settings = self.content.picture, self.regions.styles, self.settings
         except InputError as error:
             self._bar.say(error)
             return
         self._bar.say("")
         release_other(self)
         self.view.begin(content)
-        from_picture = {} if begin is None else {"init": begin.image, "levels": 1}
+        self._desk.branch = None if begin is None else (self.snapshots.number_of(begin), begin.image)
+        options = {**as_keywords(settings), **self._desk.start, "protect": self.regions.protection.mask}
         self._painting = Painting(
-            make=lambda: StyleTransfer(content, style, **{**as_keywords(settings), **from_picture}),
+            make=lambda: StyleTransfer(content, styles, **options),
             begin=self.view.clear,
             live=lambda: live_settings(self._desk.valid, settings),
             show=self.view.follow,
             end=self._end,
         )
+        self._desk.refresh()
         self._enable()
 
     def pause(self):
@@ -144,7 +150,7 @@ class Studio(widgets.VBox):
 
     @property
     def code(self):
-        """The line of Python that paints with the pictures and settings of the panel."""
+        """The lines of Python, after ``import nstlib``, that paint with the pictures and settings of the panel."""
         return self._desk.code
 
     @property

@@ -1,6 +1,8 @@
-"""A button for picture files of the user's own."""
+"""Buttons and fields for picture files of the user's own."""
 
 import ipywidgets as widgets
+
+from .drawing import TOOLTIP
 
 
 class Uploads(widgets.VBox):
@@ -35,3 +37,35 @@ class Uploads(widgets.VBox):
         self.children = (self.button,)
         for widget in used:
             widget.close()
+
+
+class FileField(widgets.HBox):
+    """A field for a path or an address, and a button for a file, which both take one picture.
+
+    Args:
+        tip: what is to be given, for the tooltip.
+        take: called with what to load and its name.
+
+    Attributes:
+        path: the field, empty again after each use, so that the same may be entered again.
+    """
+
+    def __init__(self, tip, take):
+        layout = widgets.Layout(width="12em")
+        self.path = widgets.Text(
+            placeholder="path, then Enter", continuous_update=False, layout=layout, **{TOOLTIP: tip}
+        )
+        self._uploads = Uploads(lambda files: take(files[0][1], files[0][0]), multiple=False, **{TOOLTIP: tip})
+        super().__init__([self.path, self._uploads])
+        self._take = take
+        self.path.observe(self._entered, "value")
+
+    @property
+    def upload(self):
+        """The button at present; a used one is replaced."""
+        return self._uploads.button
+
+    def _entered(self, change):
+        text, self.path.value = change["new"].strip(), ""
+        if text:
+            self._take(text, text)

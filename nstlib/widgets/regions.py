@@ -1,0 +1,233 @@
+"""Regions of the photograph: what finds them, what is painted in them, what is protected."""
+
+import html
+
+import ipywidgets as widgets
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import distance_transform_edt
+from skimage.segmentation import find_boundaries
+
+from .. import regions
+from ..images import fit_size, load_image, load_image_and_alpha, resize
+from ..masks import load_mask
+from ..styles import Style
+from .areas import ABOVE, Area, AreaControls, Offer, expression, offers
+from .drawing import EMPTY, button, close_children, explain, jpeg, narrow, row
+from .protection import Protection
+from .shelf import thumbnail
+from .uploads import FileField
+
+TITLE = "Regions: a style for each part of the photograph, and what of it is protected"
+WAYS = {"areas of like colour": "segments", "the painting's colours": "palette", "persons and objects": "objects"}
+NONE_YET = "find regions, or load a picture of them; without any, the style is everywhere"
+PREVIEW = 640  # pixels of the longer side, at most
+
+
+class Regions(widgets.Accordion):
+    """A closed group of controls for regions and protection. What goes wrong is said in it.
+
+    Args:
+        content, style: the :class:`~nstlib.widgets.picker.Picker`\\ s.
+        slider: that of the setting ``protection``.
+        changed: called without arguments when something else is asked for, but not at first.
+
+    Attributes:
+        rows: the :class:`~nstlib.widgets.areas.AreaControls` of each region; empty for one style everywhere.
+        way, count, find, file, clear_all: what finds, loads and clears regions.
+        protection: the :class:`~nstlib.widgets.protection.Protection`.
+        picture: the :class:`ipywidgets.Image` of the photograph with its regions.
+        message: what is said about them, as text.
+    """
+
+    def __init__(self, content, style, slider, changed):
+        self._content, self._style, self._changed = content, style, lambda: None
+        self.rows, self.message, self._code, self._given = [], "", "", {}
+        self.way = widgets.Dropdown(options=WAYS, **narrow("find", "what makes a region", "19em"))
+        self.count = widgets.IntSlider(3, min=2, max=8, **narrow("number", "how many regions to find"))
+        look = "look for regions in the photograph"
+        self.find = button("Find", "search", lambda: self._attempt(self._find), look)
+        self.clear_all = button("Clear", "times", self.clear, "one style everywhere, and nothing protected")
+        tip = "a map of labels, a plain colour for each region, or a mask, white where a region is"
+        self.file = FileField(tip, lambda *file: self._attempt(self._load, *file))
+        self.picture = widgets.Image(format="jpeg", value=EMPTY, layout=widgets.Layout(width="20em", max_width="100%"))
+        self.picture.add_class("nstlib-picture")
+        self._about = widgets.HTML()
+        self._list = widgets.VBox(layout=widgets.Layout(flex="1 1 22em", margin="0 0 0 10px"))
+        self.protection = Protection(content, slider, self._refresh, self._attempt)
+        finding = row(self.way, self.count, self.find, self.file, self.clear_all)
+        seen = row(self.picture, self._list)
+        super().__init__([widgets.VBox([finding, self._about, seen, self.protection])], selected_index=None)
+        self.set_title(0, TITLE)
+        self.way.observe(self._show_count, "value")
+        self._show([])
+        self._changed = changed
+
+    @property
+    def styles(self):
+        """What is painted: the style picture, or a list of :class:`~nstlib.Style`, one for each region.
+
+        Raises:
+            InputError: the style picture cannot be used.
+        """
+        if not self.rows:
+            return self._style.picture
+        return [one.styled(self._style.picture) for one in self.rows]
+
+    @property
+    def code(self):
+        """``(lines, style, arguments)``: lines to come before, the expression for the style, further arguments."""
+        names = [name for name, needed in (("Style", self.rows), ("regions", self._code)) if needed]
+        before = [f"from nstlib import {', '.join(names)}"] if names else []
+        before += [self._code] if self._code else []
+        styles = "".join(f"    {one.code},\n" for one in self.rows)
+        protect = self.protection.code
+        return before, f"[\n{styles}]" if styles else self._style.code, [f"protect={protect}"] if protect else []
+
+    def clear(self):
+        """One style everywhere, nothing protected: as it is with every new photograph."""
+        self._show([])
+        self.protection.clear()
+
+    def restyle(self):
+        """Another style picture was chosen."""
+        if any(one.area.style.of is not None and one.area.own == ABOVE for one in self.rows):
+            self._show([])
+            self._say("these regions were paired with the painting before: find them again")
+        on_offer = offers(self._style, self._given)
+        for one in self.rows:
+            one.offer(on_offer)
+
+    def give(self, styles, protect):
+        """Begin with what was given in code.
+
+        Args:
+            styles: list of :class:`~nstlib.Style`; the picture of the first is that of the picker.
+            protect: mask, or None.
+        """
+        self._attempt(self._give, styles, protect)
+        self.selected_index = 0
+
+    def _attempt(self, action, *arguments):
+        try:
+            action(*arguments)
+        except Exception as error:  # an exception in a widget's callback would be lost
+            self._say(explain(error), "nstlib-error")
+
+    def _find(self):
+        photo, content, n, parts = self._content.picture, self._content.code, self.count.value, None
+        if self.way.value == "segments":
+            masks, code = regions.segments(photo, n), f"masks = regions.segments({content}, {n})"
+        elif self.way.value == "palette":
+            masks, parts = regions.palette(photo, self._style.picture, n)
+            code = f"masks, parts = regions.palette({content}, {self._style.code}, {n})"
+        else:
+            masks, code = regions.objects(photo), f"masks = regions.objects({content})"
+        self._take(masks, code, parts)
+
+    def _load(self, source, name):
+        self._take(regions.areas(source), f"masks = regions.areas({name!r})")
+
+    def _take(self, masks, code, parts=None):
+        """Begin with masks found by a line of code, a list of them or ``{name: mask}``."""
+        named = masks.items() if isinstance(masks, dict) else enumerate(masks)
+        parts = [None] * len(masks) if parts is None else parts
+        areas = [
+            Area(
+                name=f"{key if isinstance(key, str) else key + 1}",
+                shown=mask,
+                style=Style(None, where=mask, of=part),
+                codes={"where": f"masks[{key!r}]", "of": f"parts[{key!r}]"},
+            )
+            for (key, mask), part in zip(named, parts, strict=True)
+        ]
+        self._show(areas, code)
+
+    def _give(self, styles, protect):
+        shape = self._content.picture.shape[:2]
+        masks = [None if style.where is None else fitted(style.where, shape) for style in styles]
+        rest = np.clip(1 - sum(mask for mask in masks if mask is not None), 0, 1) * np.ones(shape)
+        areas = []
+        for k, (style, mask) in enumerate(zip(styles, masks, strict=True), 1):
+            codes = {name: expression(value, f"{name}_{k}") for name, value in vars(style).items()}
+            codes["picture"] = expression(style.picture, f"style_{k}")
+            own = ABOVE if k == 1 else f"style {k}"
+            if own != ABOVE:
+                small = thumbnail(*load_image_and_alpha(style.picture))
+                self._given[own] = Offer(style.picture, codes["picture"], own, small)
+            areas.append(Area(f"{k}", rest if mask is None else mask, style, codes, own))
+        if len(styles) > 1 or masks[0] is not None or styles[0].of is not None:
+            self._show(areas)
+        if protect is not None:
+            self.protection.add("the mask given", protect, expression(protect, "protect"))
+
+    def _show(self, areas, code=""):
+        """Replace the regions by others, found by a line of code."""
+        for area in areas:
+            fitted(area.shown, self._content.picture.shape[:2])  # its proportions are wrong now or never
+        on_offer = offers(self._style, self._given)
+        rows = [AreaControls(k, area, on_offer, self._changed) for k, area in enumerate(areas)]
+        used, self.rows, self._code = self.rows, rows, code
+        self._list.children = tuple(rows)
+        for one in used:
+            close_children(one)
+            one.close()
+        self._say(f"{len(rows)} regions, painted from the next start" if rows else NONE_YET)
+        self.protection.offer(
+            {
+                f"region {area.name}": (area.style.where, area.codes["where"])
+                for area in areas
+                if area.style.where is not None
+            }
+        )
+        self._refresh()
+
+    def _refresh(self):
+        self._attempt(self._draw)
+        self._changed()
+
+    def _draw(self):
+        protected = self.protection.mask
+        nothing = not self.rows and protected is None
+        self.picture.layout.display = "none" if nothing else None
+        if not nothing:
+            masks = {one.area.name: one.area.shown for one in self.rows}
+            self.picture.value = jpeg(seen_over(self._content.picture, masks, protected))
+
+    def _show_count(self, _):
+        self.count.layout.display = "none" if self.way.value == "objects" else None
+
+    def _say(self, message, class_="nstlib-quiet"):
+        self.message = message
+        role = ' role="alert"' if class_ == "nstlib-error" else ""
+        self._about.value = f'<span class="{class_}"{role}>{html.escape(message)}</span>'
+
+
+def seen_over(photo, masks, protected=None):
+    """A PIL picture of a photograph with its regions in their colours, with their names, and a line around the mask of
+    what is protected.
+
+    Args:
+        photo: whatever :func:`~nstlib.load_image` takes.
+        masks: ``{name: mask}``.
+        protected: mask, or None.
+    """
+    photo = load_image(photo)
+    shape = photo.shape[2:]
+    size = fit_size(*shape, min(PREVIEW, max(shape)))
+    masks = {name: fitted(mask, shape, size) for name, mask in masks.items()}
+    shown = np.array(regions.show(resize(photo, size), masks.values()))
+    if protected is not None:
+        shown[find_boundaries(fitted(protected, shape, size) > 0.5)] = 255
+    picture = Image.fromarray(shown)
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(max(size) // 20)
+    for name, mask in masks.items():
+        depth = distance_transform_edt(np.pad(mask > 0.5, 1))
+        y, x = np.unravel_index(depth.argmax(), depth.shape)
+        draw.text((x, y), name, "white", font, "mm", stroke_width=2, stroke_fill="black")
+    return picture
+
+
+def fitted(mask, shape, size=None):
+    """A mask of a photograph of this shape as array of ``size``; raises as :func:`~nstlib.masks.load_mask` does."""
+    return resize(load_mask(mask, shape, "the mask"), size or shape)[0, 0].numpy()
