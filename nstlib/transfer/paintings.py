@@ -44,7 +44,7 @@ class Painting:
         part: how much each pixel counts, likewise.
         size: (height, width) of the result.
         brush: size of the strokes.
-        weight: of the style, relative to others.
+        weight, layers: of the style.
         breadth: how much a picture reduced once more counts, relative to the one before.
         reductions: how much pictures may be reduced, from 1 on, each twice as much as the one before.
         least: smallest side in pixels that the network can see.
@@ -55,8 +55,22 @@ class Painting:
         reach: the size of strokes next to ``brush`` that there can be.
     """
 
-    def __init__(self, image, alpha, part, size, *, brush=1.0, weight=1.0, breadth=0.0, reductions=REDUCTIONS, least=1):
-        self.brush, self.weight, self._breadth, self._reductions = brush, weight, breadth, reductions
+    def __init__(
+        self,
+        image,
+        alpha,
+        part,
+        size,
+        *,
+        brush=1.0,
+        weight=1.0,
+        layers=None,
+        breadth=0.0,
+        reductions=REDUCTIONS,
+        least=1,
+    ):
+        self.brush, self.weight, self.layers = brush, weight, layers
+        self._breadth, self._reductions = breadth, reductions
         self._own, self._least = tuple(image.shape[2:]), least
         self.image, self.alpha = at_most(image, alpha, self._sized(max(size) * brush))
         self.weights = product(self.alpha, None if part is None else resize(part, self.image.shape[2:]))
@@ -83,7 +97,8 @@ class Painting:
 
     def same_as(self, other):
         """Whether another asks for the very same style."""
-        return (self.brush, self.weight) == (other.brush, other.weight) and all(
+        asked = ((style.brush, style.weight, style.layers) for style in (self, other))
+        return len(set(asked)) == 1 and all(
             mine is theirs is None or (mine is not None and theirs is not None and torch.equal(mine, theirs))
             for mine, theirs in ((self.image, other.image), (self.weights, other.weights))
         )
@@ -122,7 +137,7 @@ def load_paintings(style, number, size, *, brush=1.0, least=1, max_pixels=None, 
     part = None
     if style.of is not None:
         part = load_mask(style.of, image.shape[2:], f"the mask on style {number}", max_pixels=max_pixels)
-    options |= {"weight": style.weight, "least": least}
+    options |= {"weight": style.weight, "layers": style.layers, "least": least}
     paintings = [Painting(image, alpha, part, size, brush=brush * own, **options) for own in style.brushes]
     for painting in paintings:
         if painting.weights is not None and not painting.weights.any():
