@@ -5,6 +5,7 @@
     python benchmarks/guidance.py --parts brush --size 768 [--iterations 60]
     python benchmarks/guidance.py --parts sizes [--sizes 540 2160] [--iterations 60]
     python benchmarks/guidance.py --parts maps [--size 512]
+    python benchmarks/guidance.py --parts direction [--size 256] [--iterations 50]
 
 Each of four photographs is cut in two by ``nstlib.regions.segments`` and painted in two styles, twice: eight pairs. Of
 each region the table has the style distance, within the region, from its own style and from the other one; the former
@@ -15,6 +16,8 @@ The judge is another network than the one that paints, unless both are named ali
 ``brush``: the length of strokes, ``metrics.stroke_length`` over the longer side, with four sizes of the brush, which
 should grow. ``sizes``: the same in a small and a large picture of one brush, which should differ by at most 15 %. The
 paintings are generated and show nothing but strokes. ``maps``: seconds of an iteration with maps of up to four sizes.
+
+``direction``: ``metrics.strokes_along`` the photograph with four strengths of the direction, which should grow.
 """
 
 import argparse
@@ -30,6 +33,8 @@ from nstlib.samples import CONTENTS
 
 STYLES = (("starry_night", "scream"), ("great_wave", "embers"))
 PAIRS = (("coffee", "swirls"), ("rocket", "embers"))
+DIRECTED = (("chelsea", "starry_night"), ("coffee", "swirls"))
+STRENGTHS = 0, 1 / 3, 2 / 3, 1
 BRUSHES = 0.5, 1.0, 2.0, 4.0
 
 
@@ -183,7 +188,29 @@ def _maps(given, keeper, options):
     return ("sizes", "iteration", "ratio"), rows()
 
 
-PARTS = {"regions": _regions, "protection": _protection, "brush": _brush, "sizes": _sizes, "maps": _maps}
+def _direction(given, keeper, options):
+    def rows():
+        for content, name in DIRECTED:
+            photo, shares = picture(content, given.size), []
+            for strength in STRENGTHS:
+                transfer = StyleTransfer(photo, f"sample:{name}", direction=strength, **options)
+                for _ in transfer:
+                    pass
+                keeper(f"{content}--{name}--direction-{strength:.2f}")(transfer)
+                shares.append(metrics.strokes_along(transfer.image, photo))
+            yield f"{content}, {name}", *(f"{share:.4f}" for share in shares)
+
+    return ("pictures", *(f"direction {strength:.2f}" for strength in STRENGTHS)), rows()
+
+
+PARTS = {
+    "regions": _regions,
+    "protection": _protection,
+    "brush": _brush,
+    "sizes": _sizes,
+    "maps": _maps,
+    "direction": _direction,
+}
 
 
 if __name__ == "__main__":

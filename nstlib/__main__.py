@@ -63,7 +63,7 @@ def _paint_all(contents, content, output, force, checkpoint, resume, **options):
     for style in options["style"]:
         load_image(style.picture, max_pixels=options["max_pixels"])  # once refused, not once for every picture
     chosen = {name: value for name, value in options.items() if name in OPTIONS or name in ("preset", "upscale")}
-    asked = [number for style in options["style"] for number in (style.weight, style.brush)]
+    asked = [value for style in options["style"] for value in (style.weight, style.brush, style.layers)]
     recipes = {path: recipe_of([*inputs_of(path, **options), *asked], **chosen) for path in share_of_process(contents)}
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -34,7 +34,7 @@ exit status:
 
 _STYLE = (
     "a style for the part of CONTENT where MASK is white: a picture, or FILE#COLOUR for one colour of a map; @of=MASK, "
-    "@weight=X and @brush=X, or @brush=BLACK,WHITE,MASK for a map of sizes, may follow"
+    "@weight=X, @brush=X, or @brush=BLACK,WHITE,MASK for a map of sizes, and @layers=fine or coarse may follow"
 )
 
 

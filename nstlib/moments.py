@@ -51,6 +51,11 @@ class Moments:
         return Moments(self.count + other.count, self.sum + other.sum, self.second + other.second)
 
     @property
+    def centred(self):
+        """Moments of the features less their mean: what is left are covariances."""
+        return Moments(self.count, torch.zeros_like(self.sum), self.covariance * self.count)
+
+    @property
     def tensors(self):
         """``(count, sum, second)``."""
         return self.count, self.sum, self.second

@@ -6,7 +6,10 @@ import re
 from dataclasses import dataclass, field
 
 from .checks import number, positive
-from .errors import InputError
+from .errors import InputError, check_choice
+
+#: Layers of the network that a style may be for, if not for all: those of blocks 1 and 2, or the deeper ones.
+LAYERS = ("fine", "coarse")
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,9 +28,12 @@ class Style:
         brush: size of the strokes, 1 as in the painting, on top of the setting of that name. Or a map of sizes,
             ``(black, white, mask)``: those where the mask of the photograph is black and where it is white, and for a
             grey ``m`` between 0 and 1 the size ``black^(1 - m) white^m``.
+        layers: ``"fine"`` for a style of the first two blocks of layers alone, which see the grain of the paint,
+            ``"coarse"`` for the deeper ones, which see the motifs; by default both. Two styles of the same place may so
+            share the work: the grain of one painting, the motifs of another.
 
     Raises:
-        InputError: a weight below 0, a brush that is not above 0, or one that is no number and no map.
+        InputError: a weight below 0, a brush that is not above 0, or one that is no number and no map; other layers.
 
     Example:
         >>> import numpy as np
@@ -45,10 +51,13 @@ class Style:
     of: object = field(default=None, kw_only=True)
     weight: float = field(default=1.0, kw_only=True)
     brush: float | tuple = field(default=1.0, kw_only=True)
+    layers: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self):
         object.__setattr__(self, "weight", number("the weight of a style", self.weight, 0))
         object.__setattr__(self, "brush", _check_brush(self.brush))
+        if self.layers is not None:
+            check_choice("layers of a style", self.layers, LAYERS)
 
     @property
     def brushes(self):
@@ -63,6 +72,8 @@ class Style:
     def parse(cls, text):
         """The style that a text of the command line stands for: ``painting.jpg@sky.png@of=part.png@weight=2@brush=1``.
 
+        ``@layers=fine`` is the grain of a painting alone, ``@layers=coarse`` its motifs.
+
         A mask without a name is ``where``; ``labels.png#ff0000`` and ``labels.png#red`` are areas of a map of labels.
         A map of brush sizes is ``brush=0.5,4,near.png``.
         """
@@ -72,12 +83,11 @@ class Style:
         given = {}
         for part in parts:
             name, _, value = (
-                part.rpartition("=") if re.match(r"(where|of|weight|brush)=", part) else ("where", "", part)
+                part.rpartition("=") if re.match(r"(where|of|weight|brush|layers)=", part) else ("where", "", part)
             )
             if not value or name in given:
-                raise InputError(f"expected PICTURE@MASK@of=MASK@weight=X@brush=X, received {text!r}")
-            read = {"weight": _number, "brush": _brush}.get(name)
-            given[name] = read(name, value) if read else parse_mask(value)
+                raise InputError(f"expected PICTURE@MASK@of=MASK@weight=X@brush=X@layers=fine, received {text!r}")
+            given[name] = _READERS[name](name, value)
         return cls(picture, **given)
 
 
@@ -122,6 +132,10 @@ def _check_brush(brush):
     return (*(positive("a size in the brush of a style", size) for size in brush[:2]), brush[2])
 
 
+def _mask(name, text):
+    return parse_mask(text)
+
+
 def _number(name, text):
     try:
         return float(text)
@@ -132,3 +146,11 @@ def _number(name, text):
 def _brush(name, text):
     *sizes, mask = text.split(",", 2)
     return (*(_number(name, size) for size in sizes), parse_mask(mask)) if sizes else _number(name, text)
+
+
+def _word(name, text):
+    return text
+
+
+#: How the texts of a style's parts are read.
+_READERS = {"where": _mask, "of": _mask, "weight": _number, "brush": _brush, "layers": _word}

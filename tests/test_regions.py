@@ -128,7 +128,7 @@ def test_of_shows_a_part_of_the_painting():
     def goal(**given):
         transfer = StyleTransfer(CONTENT, Style(**given), backbone=make_net(torch.float64), **options)
         next(transfer)
-        ((_, moments, _),) = transfer.targets["style"][51, 64]
+        ((_, moments, *_),) = transfer.targets["style"][51, 64]
         return moments["relu1_1"].gram
 
     found, whole = goal(picture=painting, of=np.broadcast_to(part, (60, 111))), goal(picture=painting)

@@ -33,7 +33,7 @@ ODD = {
     "infinity": (float("inf"), set()),
     "minus one": (-1, {"seed"}),
     "a fraction": (1.5, {f"{kind}_weight" for kind in ("content", "style", "tv")} | {"learning_rate", "brush"}),
-    "a truth": (True, {"unitless", "compile"}),
+    "a truth": (True, {"unitless", "compile", "colorless_grain"}),
     "more than a float holds": (10**400, set()),
     "an object": (object(), {"init"}),
 }
@@ -180,7 +180,8 @@ OTHER = {
     "style_loss": "wasserstein", "unitless": False, "optimizer": "Adam", "learning_rate": 0.025, "iterations": 7,
     "levels": 2, "init": "noise", "backbone": "vgg16", "weights": str(COMPACT_WEIGHTS), "network": "0123456789abcdef",
     "pooling": "average", "padding": "zeros", "color": "pca", "color_strength": 0.5, "brush": 0.75, "breadth": 0.5,
-    "protection": 0.5, "seed": 5, "device": "cpu", "precision": "float64", "memory": "tiled", "compile": True,
+    "direction": 0.25, "colorless_grain": True, "protection": 0.5,
+    "seed": 5, "device": "cpu", "precision": "float64", "memory": "tiled", "compile": True,
     "canvas": "another",
 }  # fmt: skip
 

@@ -12,7 +12,7 @@ from conftest import Hooked, make_net, make_picture
 from nstlib import InputError, Moments, Settings, StyleTransfer, load_image
 from nstlib.features import FULL, Plan
 from nstlib.losses import STYLE_LOSSES
-from nstlib.terms import Objective, View, standard_terms
+from nstlib.terms import Exemplar, Objective, View, standard_terms
 from nstlib.transfer.canvas import Pixels
 from nstlib.transfer.descent import Descent
 
@@ -23,7 +23,7 @@ SMALL = {"size": 64, "iterations": 6, "levels": 1, "memory": "full"}
 def view_of(content, net=None, transparency=None):
     style = load_image(STYLE).double()
     net = net or make_net(torch.float64)
-    return View(net, content, transparency, lambda: [(style, None)], lambda size: FULL)
+    return View(net, content, transparency, lambda: [Exemplar([(style, [None])])], lambda size: FULL)
 
 
 def terms_of(settings, *more):

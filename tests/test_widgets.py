@@ -24,6 +24,7 @@ from PIL import Image, ImageColor
 
 import nstlib
 from nstlib import Backbone, InputError, Style, StyleTransfer, regions
+from nstlib.transfer.derived import DERIVED
 from nstlib.transfer.memory import peak_memory
 from nstlib.transfer.optimizers import OPTIMIZERS
 from nstlib.transfer.presets import make_settings
@@ -802,7 +803,7 @@ def test_each_group_is_reset_on_its_own(studio):
 def test_every_control_says_what_it_does_and_when(studio):
     for name, control in studio.controls.items():
         text = control.tooltip if hasattr(control, "tooltip") else control.description_tooltip
-        live = name in (*LIVE, "style_strength") or name.startswith("relu")
+        live = name in (*LIVE, *DERIVED) or name.startswith("relu")
         assert text.endswith("Acts at once." if live else "Acts from the next start.")
         assert control.description.startswith("●") == live
         assert len(text) > 30

@@ -1,5 +1,6 @@
 """Measures of a finished picture, which no loss contains: pure functions of pictures that return numbers."""
 
+from .alignment import strokes_along
 from .distances import content_distance, frechet_distance, structural_distance, style_distance
 from .fidelity import psnr
 from .seams import seam_ratio, seams
@@ -17,6 +18,7 @@ __all__ = [
     "seam_ratio",
     "seams",
     "stroke_length",
+    "strokes_along",
     "structural_distance",
     "style_distance",
     "summary",

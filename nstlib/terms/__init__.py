@@ -2,5 +2,6 @@
 
 from .objective import Objective, Region, View
 from .standard import ContentLoss, StyleLoss, TotalVariation, standard_terms
+from .texture import Exemplar
 
-__all__ = ["ContentLoss", "Objective", "Region", "StyleLoss", "TotalVariation", "View", "standard_terms"]
+__all__ = ["ContentLoss", "Exemplar", "Objective", "Region", "StyleLoss", "TotalVariation", "View", "standard_terms"]

@@ -18,10 +18,20 @@ def style_moments(backbone, image, layers, plan, weights=None):
         plan: :class:`~nstlib.features.Plan`.
         weights: of the pixels, shape (1, 1, H, W), or None.
     """
+    return moments_by_weights(backbone, image, layers, plan, [weights])[0]
+
+
+def moments_by_weights(backbone, image, layers, plan, ways):
+    """:func:`style_moments` for each of several weights: a list."""
     with torch.no_grad():
-        taps = [(layer, _sums_of_moments(layer_weights(backbone, layer, weights))) for layer in layers]
+        taps = [
+            (layer, _sums_of_moments([layer_weights(backbone, layer, weights) for weights in ways])) for layer in layers
+        ]
         sums = feature_sums(backbone, image, taps, plan)
-    return {layer: Moments(*found) for layer, found in zip(layers, sums, strict=True)}
+    return [
+        {layer: Moments(*found[3 * index : 3 * index + 3]) for layer, found in zip(layers, sums, strict=True)}
+        for index in range(len(ways))
+    ]
 
 
 def feature_maps(backbone, image, layers, plan):
@@ -80,9 +90,12 @@ def layer_weights(backbone, layer, weights):
     return F.adaptive_avg_pool2d(weights.cpu(), size).to(weights.device)
 
 
-def _sums_of_moments(weights):
+def _sums_of_moments(ways):
+    """Measure of a tap: the tensors of the :class:`Moments` by each of several weights, one by one."""
+
     def measure(features, rows, columns):
-        return Moments.of(features, _part(weights, rows, columns)).tensors
+        moments = [Moments.of(features, _part(weights, rows, columns)) for weights in ways]
+        return tuple(tensor for one in moments for tensor in one.tensors)
 
     return measure
 
@@ -93,12 +106,12 @@ def sums_over_regions(visible, *masks):
     Args:
         visible, masks: at the size of the layer, shape (1, 1, h, w), or None for 1 everywhere.
     """
+    moments = _sums_of_moments(masks)
 
     def measure(features, rows, columns):
-        tensors = [Moments.of(features, _part(mask, rows, columns)).tensors for mask in masks]
         # Without its features: how much of the picture can be seen.
         total = Moments.of(features[:, :0].detach(), _part(visible, rows, columns)).count
-        return total, *(tensor for moments in tensors for tensor in moments)
+        return total, *moments(features, rows, columns)
 
     return measure
 

@@ -14,6 +14,8 @@ from ..images import composite, resize
 
 #: How much smaller than the picture the network may be shown it.
 REDUCTIONS = (1, 2, 4)
+#: A region counts by its share of the picture, but at least so much: small ones would be painted like their neighbours.
+LEAST_SHARE = 0.02
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Region:
         weight: of its style loss beside those of the other regions.
         reduction: one of :data:`REDUCTIONS`: how much the picture is reduced before it is compared with the styles.
         layers: names of those that are compared, or None for all of the style's.
+        least: share of the picture as which it counts if its own is smaller.
     """
 
     mask: torch.Tensor | None = None
@@ -33,6 +36,7 @@ class Region:
     weight: float = 1.0
     reduction: int = 1
     layers: tuple | None = None
+    least: float = LEAST_SHARE
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,7 @@ class View:
         backbone: :class:`~nstlib.features.Backbone`.
         content: RGB in [0, 1], straight colours, shape (N, 3, H, W).
         transparency: shape (1, 1, H, W), or None for opaque pictures.
-        styles: function that gives ``[(picture, weights)]``, one pair per style: RGB in [0, 1], shape (1, 3, h, w), and
-            how much each of its pixels counts, shape (1, 1, h, w), or None.
+        styles: function that gives the :class:`~nstlib.terms.texture.Exemplar` of every painting.
         plan: function that gives the :class:`~nstlib.features.Plan` for a forward pass at ``(height, width)``.
         regions: the :class:`Region` of every style or blend of styles.
         protection: how much each pixel is to stay as it is, in [0, 1], shape (1, 1, H, W), or None for not at all.

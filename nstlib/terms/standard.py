@@ -4,12 +4,11 @@ import torch
 
 from ..errors import InputError
 from ..losses import STYLE_LOSSES, content_loss, total_variation
-from ..moments import Moments, blend
-from .measures import layer_weights, own_maps, product, squared_error, style_moments, sums_over_regions
+from ..moments import Moments
+from .measures import layer_weights, own_maps, product, squared_error, sums_over_regions
 from .objective import REDUCTIONS, reduced
+from .texture import blended, compared
 
-#: A region counts by its share of the picture, but at least so much: small ones would be painted like their neighbours.
-LEAST_SHARE = 0.02
 #: What is protected counts so much for the content, and so much for the style.
 PROTECTED_CONTENT, PROTECTED_STYLE = 4.0, 0.1
 
@@ -73,9 +72,9 @@ class ContentLoss:
 class StyleLoss:
     """Distance of the moments of feature maps to those of the styles; see :data:`~nstlib.losses.STYLE_LOSSES`.
 
-    Every region has its own moments and its own target. Its loss counts by its share of the visible picture, at least
-    :data:`LEAST_SHARE`, so that the style is as strong at each pixel as without regions, however large they are. What
-    is protected counts :data:`PROTECTED_STYLE` times. Regions may ask for the moments of the reduced picture.
+    Every region has its own moments and its own target. Its loss counts by its share of the visible picture, so that
+    the style is as strong at each pixel as without regions, however large they are; small ones count as a least share.
+    What is protected counts :data:`PROTECTED_STYLE` times. Regions may ask for the moments of the reduced picture.
 
     Args:
         settings: :class:`~nstlib.Settings`; ``style_weight`` and the weights of ``style_layers`` may change.
@@ -95,23 +94,16 @@ class StyleLoss:
         self._settings, self._weights, self._rest = settings, weights, rest
 
     def targets(self, view):
-        """``[(weight, {layer: Moments}, reduction)]`` of the regions, those of all their styles together."""
+        """``[(weight, {layer: Moments or None}, least share, reduction)]`` of the regions, of their styles together."""
         layers = self._settings.style_layers
-        styles = [
-            style_moments(view.backbone, picture, layers, view.plan(picture.shape[2:]), weights)
-            for picture, weights in view.styles()
-        ]
+        styles = [style for exemplar in view.styles() for style in exemplar.styles(view, self._settings)]
         return [
-            (
-                region.weight,
-                _blended(styles, region.blend or [1.0] * len(styles), region.layers or layers),
-                region.reduction,
-            )
-            for region in view.regions
+            (one.weight, blended(styles, one.blend, one.layers or layers), one.least, one.reduction)
+            for one in view.regions
         ]
 
     def taps(self, view, targets):
-        _check_layers({layer: None for _, moments, _ in targets for layer in moments}, self._settings.style_layers)
+        _check_layers({layer: None for _, moments, *_ in targets for layer in moments}, self._settings.style_layers)
         if [reduction for *_, reduction in targets] != [region.reduction for region in view.regions]:
             raise InputError(
                 f"the targets are those of {len(targets)} regions, the styles of this transfer have "
@@ -130,7 +122,7 @@ class StyleLoss:
     def _looks(self, targets):
         """``[(reduction, layer, indices of regions)]``: what is compared at each size of the picture."""
         looks = [
-            (factor, layer, [i for i, (_, goals, own) in enumerate(targets) if own == factor and layer in goals])
+            (factor, layer, [i for i, (_, goals, _, own) in enumerate(targets) if own == factor and goals.get(layer)])
             for factor in REDUCTIONS
             for layer in self._settings.style_layers
         ]
@@ -140,14 +132,15 @@ class StyleLoss:
         losses = dict.fromkeys(self._settings.style_layers, 0.0)
         for (visible, *found), (_, layer, regions) in zip(sums, self._looks(targets), strict=True):
             for place, index in enumerate(regions):
-                weight, goals, _ = targets[index]
+                weight, goals, least, _ = targets[index]
                 moments = Moments(*found[3 * place : 3 * place + 3])
                 # A part that cannot be seen is no smaller a share of the picture that the rest completes.
-                share = torch.where(visible > 0, moments.count.detach() / visible, 1).clamp_min(LEAST_SHARE)[:, 0, 0]
+                share = torch.where(visible > 0, moments.count.detach() / visible, 1).clamp_min(least)[:, 0, 0]
                 if self._rest is not None:
                     moments = moments + self._rest[layer]
                 # A mask without area has no statistics to compare.
-                distance = torch.where(moments.count[:, 0, 0] > 0, self._distance(moments, goals[layer]), 0)
+                distance = self._distance(compared(moments, layer, self._settings), goals[layer])
+                distance = torch.where(moments.count[:, 0, 0] > 0, distance, 0)
                 losses[layer] = losses[layer] + weight * share * distance
         return _mean(losses, self._settings.style_layers)
 
@@ -204,10 +197,6 @@ def _check_layers(targets, layers):
             f"the targets are those of {', '.join(targets)}, the settings name {', '.join(layers)}: a running transfer "
             "keeps its layers (give one the weight 0 to leave it out), and so do targets of another transfer"
         )
-
-
-def _blended(styles, weights, layers):
-    return {layer: blend([style[layer] for style in styles], weights) for layer in layers}
 
 
 def _mean(losses, weights):

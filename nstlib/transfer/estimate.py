@@ -51,7 +51,7 @@ def needs(transfer):
     iteration = peak_memory(transfer.backbone, size, transfer.plan_at(size), **options)
     styles = (
         target_memory(transfer.backbone, style, transfer.plans.for_targets(style))
-        for style in transfer._scene.style_sizes(size)
+        for style in map(transfer._scene.direction.largest, transfer._scene.style_sizes(size))
     )
     return max(iteration, *styles)
 

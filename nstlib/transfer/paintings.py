@@ -7,10 +7,12 @@ from typing import NamedTuple
 import torch
 
 from ..errors import InputError
+from ..features.backbone import STYLE_LAYERS
 from ..images import fit_size, load_image_and_alpha, resize, resize_straight
 from ..masks import load_mask
 from ..terms.measures import product
 from ..terms.objective import REDUCTIONS
+from ..terms.texture import layers_of
 
 #: Sizes of strokes that differ by less are the same.
 _SAME = 0.05
@@ -44,7 +46,7 @@ class Painting:
         part: how much each pixel counts, likewise.
         size: (height, width) of the result.
         brush: size of the strokes.
-        weight: of the style, relative to others.
+        weight, layers: of the style.
         breadth: how much a picture reduced once more counts, relative to the one before.
         reductions: how much pictures may be reduced, from 1 on, each twice as much as the one before.
         least: smallest side in pixels that the network can see.
@@ -55,8 +57,22 @@ class Painting:
         reach: the size of strokes next to ``brush`` that there can be.
     """
 
-    def __init__(self, image, alpha, part, size, *, brush=1.0, weight=1.0, breadth=0.0, reductions=REDUCTIONS, least=1):
-        self.brush, self.weight, self._breadth, self._reductions = brush, weight, breadth, reductions
+    def __init__(
+        self,
+        image,
+        alpha,
+        part,
+        size,
+        *,
+        brush=1.0,
+        weight=1.0,
+        layers=None,
+        breadth=0.0,
+        reductions=REDUCTIONS,
+        least=1,
+    ):
+        self.brush, self.weight, self.layers = brush, weight, layers
+        self._breadth, self._reductions = breadth, reductions
         self._own, self._least = tuple(image.shape[2:]), least
         self.image, self.alpha = at_most(image, alpha, self._sized(max(size) * brush))
         self.weights = product(self.alpha, None if part is None else resize(part, self.image.shape[2:]))
@@ -83,7 +99,8 @@ class Painting:
 
     def same_as(self, other):
         """Whether another asks for the very same style."""
-        return (self.brush, self.weight) == (other.brush, other.weight) and all(
+        asked = ((style.brush, style.weight, style.layers) for style in (self, other))
+        return len(set(asked)) == 1 and all(
             mine is theirs is None or (mine is not None and theirs is not None and torch.equal(mine, theirs))
             for mine, theirs in ((self.image, other.image), (self.weights, other.weights))
         )
@@ -102,7 +119,7 @@ class Painting:
         return [n for n in self._reductions if n == 1 or math.ceil(min(size) / n) >= self._least]
 
 
-def load_paintings(style, number, size, *, brush=1.0, least=1, max_pixels=None, **options):
+def load_paintings(style, number, size, *, brush=1.0, layers=STYLE_LAYERS, least=1, max_pixels=None, **options):
     """``[Painting]`` of a style, one for each size of its strokes.
 
     Args:
@@ -110,19 +127,22 @@ def load_paintings(style, number, size, *, brush=1.0, least=1, max_pixels=None, 
         number: what messages call it.
         size: (height, width) of the result.
         brush: size of the strokes for all styles, on top of the style's own.
+        layers: of the style loss, of which the style is for all or for some.
         least: smallest side in pixels that the network can see.
         max_pixels: larger files are refused.
         **options: further ones of :class:`Painting`.
 
     Raises:
-        InputError: a picture or a mask that cannot be used.
+        InputError: a picture or a mask that cannot be used, or a style for layers that are not there.
     """
+    if not layers_of(style.layers, layers):
+        raise InputError(f"style {number} is for the {style.layers} layers, and style_layers has none of them")
     image, alpha = load_visible(style.picture, "a style picture", max_pixels)
     check_side("a style picture", image.shape[2:], least)
     part = None
     if style.of is not None:
         part = load_mask(style.of, image.shape[2:], f"the mask on style {number}", max_pixels=max_pixels)
-    options |= {"weight": style.weight, "least": least}
+    options |= {"weight": style.weight, "layers": style.layers, "least": least}
     paintings = [Painting(image, alpha, part, size, brush=brush * own, **options) for own in style.brushes]
     for painting in paintings:
         if painting.weights is not None and not painting.weights.any():

@@ -2,6 +2,7 @@
 
 from ..errors import InputError, check_choice
 from ..features.backbone import STYLE_LAYERS
+from .derived import DERIVED
 from .settings import OPTIONS, Settings
 
 #: Named settings to start from. ``gatys2016`` is the method of Gatys et al., *Image Style Transfer Using
@@ -50,11 +51,11 @@ def make_settings(preset="default", **options):
             raise InputError(f"{name} is gone: {instead}")
     for name in options:
         check_choice("option", name, OPTIONS)
-    if "style_strength" not in options:
-        return Settings(**{**PRESETS[preset], **options})
-    if given := [name for name in ("content_weight", "style_weight") if name in options]:
+    given = [name for name in DERIVED["style_strength"].of if name in options]
+    if "style_strength" in options and given:
         raise InputError(f"style_strength is another way to write {' and '.join(given)}: give one or the other")
-    strength = options.pop("style_strength")
-    settings = Settings(**{**PRESETS[preset], **options})
-    settings.style_strength = strength
+    settings = Settings(**{**PRESETS[preset], **{name: options[name] for name in options if name not in DERIVED}})
+    for name in DERIVED:
+        if name in options:
+            setattr(settings, name, options[name])
     return settings

@@ -13,6 +13,7 @@ from ..styles import as_styles
 from ..terms import View
 from ..terms.measures import product
 from ..terms.objective import REDUCTIONS
+from .direction import Direction
 from .layout import Layout, by_reduction
 from .memory import more_frugal
 from .paintings import at_most, check_side, load_paintings, load_visible
@@ -40,6 +41,7 @@ class Scene:
     Attributes:
         size: (height, width) of the result.
         layout: :class:`~nstlib.transfer.layout.Layout`, its regions.
+        direction: :class:`~nstlib.transfer.direction.Direction`, that of their strokes.
 
     Raises:
         InputError: a picture or a mask that cannot be used.
@@ -55,12 +57,9 @@ class Scene:
         self.size = fit_size(height, width, settings.size or max(height, width))
         picture, alpha = at_most(picture, alpha, self.size)
         limits = {"least": least, "max_pixels": max_pixels, "reductions": reductions}
-        limits |= {"brush": settings.brush, "breadth": settings.breadth}
-        self._paintings = [
-            painting
-            for number, style in enumerate(styles, 1)
-            for painting in load_paintings(style, number, self.size, **limits)
-        ]
+        limits |= {"brush": settings.brush, "breadth": settings.breadth, "layers": settings.style_layers}
+        loaded = [load_paintings(style, number, self.size, **limits) for number, style in enumerate(styles, 1)]
+        self._paintings = [painting for paintings in loaded for painting in paintings]
         self._given = self._finish = None
         if not isinstance(settings.init, str) or settings.init not in INITS:
             self._given = at_most(*load_image_and_alpha(settings.init, max_pixels=max_pixels), self.size)[0]
@@ -68,14 +67,14 @@ class Scene:
         alike = [next(i for i, other in enumerate(self._paintings) if other.same_as(one)) for one in self._paintings]
         seen, options = composite(picture, alpha), {"protect": protect, "max_pixels": max_pixels}
         self.layout = Layout(styles, alike, seen, (height, width), **options)
+        self.direction = Direction(seen, settings.direction)
         self._content, recoloured = color.prepare(
             picture, [painting.image for painting in self._paintings], settings.color, settings.color_strength,
             weights=[product(alpha, self.layout.place_of(index)) for index in range(len(self._paintings))],
             style_weights=[painting.weights for painting in self._paintings],
         )  # fmt: skip
-        self._styles = [
-            composite(image, painting.alpha) for image, painting in zip(recoloured, self._paintings, strict=True)
-        ]
+        pairs = zip(recoloured, self._paintings, strict=True)
+        self._styles = [composite(image, painting.alpha) for image, painting in pairs]
 
     def content(self, size):
         """What is painted, straight colours, shape (1, 3, *size)."""
@@ -93,6 +92,13 @@ class Scene:
             for index, (own, _, _) in self._shown(size)
         ]
 
+    def exemplars(self, size):
+        """:meth:`styles` as the terms want them: ``[Exemplar]``, turned to the photograph's directions if asked for."""
+        return [
+            replace(self.direction.exemplar(*style), layers=self._paintings[index].layers)
+            for style, (index, _) in zip(self.styles(size), self._shown(size), strict=True)
+        ]
+
     def style_sizes(self, size):
         """(height, width) of every style picture beside a result of this size."""
         return [own for _, (own, _, _) in self._shown(size)]
@@ -102,13 +108,14 @@ class Scene:
         return sorted({reduction for _, (_, reduction, _) in self._shown(size)} - {1})
 
     def regions(self, size, here=lambda mask: mask):
-        """``[Region]`` of a result of this size, whose blends are those of :meth:`styles`.
+        """``[Region]`` of a result of this size, whose blends are those of :meth:`exemplars`.
 
         Args:
             here: function that puts a mask where it is needed.
         """
         regions = [replace(region, mask=here(region.mask)) for region in self.layout.at(size)]
-        return by_reduction(regions, self._shown(size), self._settings.style_layers)
+        regions = by_reduction(regions, self._shown(size), self._settings.style_layers)
+        return self.direction.divided(regions, size, here)
 
     def _shown(self, size):
         """``[(index, Shown)]``: how each style that has a place is shown beside a result of this size."""
@@ -118,6 +125,11 @@ class Scene:
             if self.layout.uses(index)
             for shown in painting.beside(size)
         ]
+
+    @property
+    def floats_per_pixel(self):
+        """Values that the masks keep per pixel of the picture; see :attr:`Layout.floats_per_pixel`."""
+        return self.layout.floats_per_pixel + len(self.layout.blends) * self.direction.floats_per_pixel
 
     def start(self, size):
         """What painting starts from, straight colours, shape (1, 3, *size)."""
@@ -159,7 +171,7 @@ class Scene:
             backbone,
             content=here(self.content(size)),
             transparency=here(self.transparency(size)),
-            styles=lambda: [(here(picture), here(weights)) for picture, weights in self.styles(size)],
+            styles=lambda: [exemplar.each(here) for exemplar in self.exemplars(size)],
             plan=lambda size: more_frugal(plan, plans.for_targets(size)),
             regions=tuple(self.regions(size, here)),
             protection=None if protection is None else here(protection * self._settings.protection),
@@ -174,7 +186,7 @@ class Scene:
         maps = (layout.masks, layout.protection, *weights)
         for picture in (self._content, self._alpha, self._given, *self._styles, *maps):
             digest.update(b"none" if picture is None else picture.contiguous().numpy())
-        asked = layout.blends, layout.weights, [painting.brush for painting in self._paintings]
+        asked = layout.blends, layout.weights, [(painting.brush, painting.layers) for painting in self._paintings]
         digest.update(repr(asked).encode())
         return digest.hexdigest()
 

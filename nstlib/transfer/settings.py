@@ -11,14 +11,13 @@ from ..losses import STYLE_LOSSES
 from ..pictures.sources import local_path
 from . import fields
 from .canvas import CANVASES
+from .derived import DERIVED
 from .optimizers import OPTIMIZERS
 
 INITS = ("content", "noise", "style")
 DEVICES = ("auto", "all", "cuda", "mps", "cpu")
 PRECISIONS = ("auto", "float32", "float16", "bfloat16", "float64")
 MEMORY = ("auto", "full", "tiled")
-#: beta / alpha at a style strength of one half.
-BALANCE = 20.0
 
 
 @dataclass
@@ -26,8 +25,8 @@ class Settings:
     """The settings of a transfer. ``StyleTransfer`` and ``stylize`` take each of them as a keyword.
 
     Every assignment is checked. While a transfer runs, only the fields whose metadata say ``live`` may change, of the
-    layers the values; and ``style_strength``, another way to write beta / alpha. :mod:`nstlib.transfer.fields`
-    describes the metadata.
+    layers the values; and other ways to write these, which are not stored (:mod:`nstlib.transfer.derived`):
+    ``style_strength``, ``grain``, ``motif``. :mod:`nstlib.transfer.fields` describes the metadata.
 
     Raises:
         InputError: a value that makes no sense, on construction and on every assignment.
@@ -49,6 +48,9 @@ class Settings:
     )
     style_loss: str = fields.choice(
         "gram", STYLE_LOSSES, group="style", help="how the statistics of features are compared"
+    )
+    colorless_grain: bool = fields.switch(
+        False, group="style", help="in blocks 1 and 2, compare covariances alone: the grain without its colours"
     )
     unitless: bool = fields.switch(
         True, group="style", help="losses relative to their targets, instead of the sums of Gatys et al. 2016"
@@ -126,6 +128,9 @@ class Settings:
     protection: float = fields.number(
         1.0, 0, 1, live=True, group="style", help="how much stays as it is of what protect names, from 0, nothing, to 1"
     )
+    direction: float = fields.number(
+        0.0, 0, 1, group="style", help="from 0 to 1, how much strokes run along the structure of the photograph"
+    )
     seed: int = fields.whole(
         0, -(2**63), 2**63 - 1, group="optimization", help="seed of the noise that the optimization may start from"
     )
@@ -148,18 +153,11 @@ class Settings:
     )
     compile: bool = fields.switch(False, free=True, group="machine", help="run the network through torch.compile")
 
-    @property
-    def style_strength(self):
-        """beta / alpha between 0, the content alone, and 1, the style alone: ``beta / (beta + 20 alpha)``.
-
-        Setting it keeps ``beta + 20 alpha``, so that the smoothing stays in proportion.
-        """
-        alpha, beta = BALANCE * self.content_weight, self.style_weight
-        return beta / (alpha + beta) if alpha + beta else 0.0
+    style_strength, grain, motif = (property(derived.read) for derived in DERIVED.values())  # in its order
 
     def __setattr__(self, name, value):
-        if name == "style_strength":
-            return _set_strength(self, value)
+        if name in DERIVED:
+            return DERIVED[name].write(self, DERIVED[name].field.metadata["check"](name, value))
         check_choice("setting", name, OPTIONS)
         if vars(self).get("_fixed") and name not in LIVE:
             raise InputError(f"{name} cannot be changed while a transfer runs; live are {', '.join(LIVE)}")
@@ -204,12 +202,6 @@ class Settings:
         return values | {name: _publishable(values[name]) for name in ("init", "backbone", "weights")}
 
 
-def _set_strength(settings, strength):
-    strength = STRENGTH.metadata["check"]("style_strength", strength)
-    total = BALANCE * settings.content_weight + settings.style_weight or 2 * BALANCE
-    settings.content_weight, settings.style_weight = (1 - strength) * total / BALANCE, strength * total
-
-
 def _publishable(value):
     """A text as it is, but a file without its folders; the word ``"given"`` for what is no text or holds a picture."""
     if value is None:
@@ -225,8 +217,5 @@ def _publishable(value):
 #: The fields of :class:`Settings` by name, and the names of those that may change while a transfer runs.
 FIELDS = {f.name: f for f in dataclasses.fields(Settings)}
 LIVE = tuple(name for name, f in FIELDS.items() if f.metadata["live"])
-#: The one setting that is not stored, and with it all that :func:`~nstlib.transfer.presets.make_settings` takes.
-STRENGTH = fields.number(
-    0.5, 0, 1, live=True, group="style", help="beta / alpha from 0, the content alone, to 1, the style alone"
-)
-OPTIONS = {"style_strength": STRENGTH, **FIELDS}
+#: With those that are not stored, all that :func:`~nstlib.transfer.presets.make_settings` takes.
+OPTIONS = {**{name: derived.field for name, derived in DERIVED.items()}, **FIELDS}

@@ -158,8 +158,9 @@ def stylize_tiles(
         device = choose_devices(settings.device)[0]
         backbone, _ = prepare_backbone(settings, device)
         least = backbone.smallest_side
-        if settings.breadth:
-            raise InputError("stylize_tiles has no breadth, use stylize, which has")
+        for name in ("breadth", "direction"):
+            if getattr(settings, name):
+                raise InputError(f"stylize_tiles has no {name}, use stylize, which has")
         scene = Scene(content, style, settings, reductions=(1,), least=least, max_pixels=max_pixels)
         if scene.layout.masks is not None:
             raise InputError("stylize_tiles has no regions: leave out where= and maps of brushes, or use stylize")
@@ -179,7 +180,7 @@ def _paint(scene, grid, rounds, share_moments, backbone, settings, device, progr
             backbone,
             here(contents[index]),
             here(transparencies[index]),
-            lambda: [(here(picture), here(weights)) for picture, weights in scene.styles(scene.size)],
+            lambda: [exemplar.each(here) for exemplar in scene.exemplars(scene.size)],
             lambda size: more_frugal(plan, plans.for_targets(size)),
             tuple(scene.regions(scene.size)),
         )

@@ -43,7 +43,7 @@ class StyleTransfer:
         plan: :class:`~nstlib.features.Plan` for every size, instead of the one that ``memory`` decides.
         ranks: of the processes that paint it together, each with its transfer; see :mod:`nstlib.transfer.processes`.
         max_pixels: larger input pictures are refused.
-        **options: fields of :class:`~nstlib.Settings`, or its ``style_strength``.
+        **options: fields of :class:`~nstlib.Settings`, or its ``style_strength``, ``grain`` and ``motif``.
 
     Raises:
         InputError: a picture or a setting that cannot be used; before any work is done.
@@ -159,7 +159,7 @@ class StyleTransfer:
     @property
     def floats_per_pixel(self):
         """How many values of the network's type the terms and the masks keep per pixel of the picture."""
-        return self._scene.layout.floats_per_pixel + kept_by(self.terms.values(), self.backbone)
+        return self._scene.floats_per_pixel + kept_by(self.terms.values(), self.backbone)
 
     def plan_at(self, size):
         """The :class:`~nstlib.features.Plan` for an iteration at ``size`` (height, width)."""

@@ -19,7 +19,7 @@ from .groups import OFFERED, OFFERED_FOR_LAYERS, label, sentence
 def make_controls(given):
     """The widgets of :class:`~nstlib.Settings`: a dict by the name of the setting or of the style layer.
 
-    ``style_strength`` has one too, beside those of the weights that it stands for; only these are read.
+    Settings that are not stored have one too, beside those of the weights that they stand for; only these are read.
     The ``value`` of each is the setting's, or a text that stands for it. An object given in code, such as a picture as
     ``init``, has no widget; the style layers have one each.
     """

@@ -16,7 +16,7 @@ def hundredths(first, end):
 
 _GROUPS = {
     "How much style": ("style_strength", "content_weight", "style_weight", "tv_weight", "protection"),
-    "Strokes": ("brush", "breadth", "style_loss", "style_layers"),
+    "Strokes": ("brush", "breadth", "direction", "grain", "motif", "colorless_grain", "style_loss", "style_layers"),
     "Colour": ("color", "color_strength"),
     "Optimization": ("optimizer", "learning_rate", "iterations", "init"),
     "Size and network": ("size", "backbone"),
@@ -31,6 +31,8 @@ LABELS = {
     "style_weight": "style β",
     "tv_weight": "smooth γ",
     "brush": "stroke size",
+    "direction": "along the photo",
+    "colorless_grain": "grain without colour",
     "color_strength": "keep colour",
     "backbone": "network",
     "init": "start from",
@@ -46,6 +48,9 @@ OFFERED = {
     "iterations": range(1, 1001),
     "brush": hundredths(25, 405),
     "breadth": hundredths(0, 105),
+    "direction": hundredths(0, 105),
+    "grain": hundredths(0, 405),
+    "motif": hundredths(0, 405),
     "color_strength": hundredths(0, 105),
     "protection": hundredths(0, 105),
 }

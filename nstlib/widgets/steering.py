@@ -1,10 +1,11 @@
 """The controls in groups, each with a reset, and what was moved last to be undone."""
 
 import contextlib
+from types import SimpleNamespace
 
 import ipywidgets as widgets
 
-from ..transfer.settings import Settings
+from ..transfer.derived import DERIVED
 from .controls import move
 from .drawing import button, heading
 from .groups import AT_ONCE, GROUPS
@@ -95,22 +96,30 @@ class Steering(widgets.VBox):
                 self._changed()
 
     def _followers(self, name):
-        """What moves with a control: the learning rate suits only the optimizer that it was chosen for, and the
-        strength is another way to write alpha and beta."""
+        """What moves with a control: the learning rate suits only the optimizer that it was chosen for, and settings
+        that are not stored are other ways to write those that are."""
         if name == "optimizer":
             return {"learning_rate": None}
-        if name not in ("style_strength", "content_weight", "style_weight"):
-            return {}
-        weights = Settings(**{weight: self._controls[weight].value for weight in ("content_weight", "style_weight")})
-        if name != "style_strength":
-            return {"style_strength": weights.style_strength}
-        weights.style_strength = self._controls[name].value
+        stored = "style_layers" if name in self._layers else name
+        weights = SimpleNamespace(style_layers={layer: self._controls[layer].value for layer in self._layers})
+        for weight in ("content_weight", "style_weight"):
+            setattr(weights, weight, self._controls[weight].value)
+        if name not in DERIVED:
+            moved = {
+                other: derived.read(weights)
+                for other, derived in DERIVED.items()
+                if stored in derived.of and other in self._controls
+            }
+        else:
+            DERIVED[name].write(weights, self._controls[name].value)
+            moved = {other: getattr(weights, other) for other in DERIVED[name].of}
+            moved = moved.pop("style_layers", {}) | moved
         # Six digits are plenty, and they read well.
-        return {name: float(f"{getattr(weights, name):.6g}") for name in ("content_weight", "style_weight")}
+        return {other: float(f"{value:.6g}") for other, value in moved.items()}
 
     def _put_back(self, values):
-        # The strength follows alpha and beta; the learning rate would follow the optimizer, which is put back first.
-        kept = {name: value for name, value in values.items() if name != "style_strength"}
+        # What is not stored follows what is; the learning rate would follow the optimizer, which is put back first.
+        kept = {name: value for name, value in values.items() if name not in DERIVED}
         self._put(dict(sorted(kept.items(), key=lambda item: item[0] != "optimizer")))
 
     def _put(self, values):

@@ -1,0 +1,75 @@
+"""Settings that are not stored: other ways to write those that are."""
+
+from collections.abc import Callable
+from dataclasses import Field, dataclass
+
+from ..errors import InputError
+from ..features.backbone import block_of
+from . import fields
+
+#: beta / alpha at a style strength of one half.
+BALANCE = 20.0
+
+
+@dataclass(frozen=True)
+class Derived:
+    """Another way to write some settings.
+
+    Attributes:
+        field: its dataclass field; see :mod:`nstlib.transfer.fields`.
+        of: names of the settings that it stands for.
+        read: function of an object with these settings as attributes; None where it means nothing.
+        write: function of such an object and the value, which sets them.
+    """
+
+    field: Field
+    of: tuple
+    read: Callable
+    write: Callable
+
+
+def _strength(settings):
+    """``beta / (beta + 20 alpha)``. Setting it keeps ``beta + 20 alpha``: the smoothing stays in proportion."""
+    alpha, beta = BALANCE * settings.content_weight, settings.style_weight
+    return beta / (alpha + beta) if alpha + beta else 0.0
+
+
+def _set_strength(settings, strength):
+    total = BALANCE * settings.content_weight + settings.style_weight or 2 * BALANCE
+    settings.content_weight, settings.style_weight = (1 - strength) * total / BALANCE, strength * total
+
+
+def _weight_of_blocks(name, blocks, what):
+    """The mean weight of the style layers of some blocks; to set it scales them."""
+
+    def chosen(settings):
+        return [layer for layer in settings.style_layers if block_of(layer) in blocks]
+
+    def read(settings):
+        weights = [settings.style_layers[layer] for layer in chosen(settings)]
+        return sum(weights) / len(weights) if weights else None
+
+    def write(settings, weight):
+        mean = read(settings)
+        if mean is None:
+            raise InputError(f"{name} is the weight of {what}, but style_layers has none of them")
+        scaled = {layer: settings.style_layers[layer] * weight / mean if mean else weight for layer in chosen(settings)}
+        settings.style_layers = {**settings.style_layers, **scaled}
+
+    about = {"group": "style", "live": True}
+    return Derived(fields.number(1.0, 0, help=f"weight of {what}", **about), ("style_layers",), read, write)
+
+
+#: The settings that are not stored, by name.
+DERIVED = {
+    "style_strength": Derived(
+        fields.number(
+            0.5, 0, 1, live=True, group="style", help="beta / alpha from 0, the content alone, to 1, the style alone"
+        ),
+        ("content_weight", "style_weight"),
+        _strength,
+        _set_strength,
+    ),
+    "grain": _weight_of_blocks("grain", (1, 2), "the fine style layers, blocks 1 and 2, which see the grain of paint"),
+    "motif": _weight_of_blocks("motif", (4, 5), "the coarse style layers, blocks 4 and 5, which see motifs"),
+}
