@@ -11,7 +11,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from .arguments import make_parser
-from .distributed import first_to_ask
+from .distributed import first_to_ask, wait_for_all
 from .errors import InputError
 from .features.ranks import ALONE, INPUT, Elsewhere, RankLost
 from .images import check_output, load_image, save_image
@@ -27,7 +27,13 @@ from .transfer.settings import OPTIONS
 from .transfer.transfer import StyleTransfer
 
 EXIT_FAILED, EXIT_INPUT, EXIT_DIVERGED, EXIT_INTERRUPTED = 1, 2, 3, 130
-EXITS = {"finished": 0, "failed": EXIT_FAILED, "diverged": EXIT_DIVERGED, "interrupted": EXIT_INTERRUPTED}
+EXITS = {
+    "finished": 0,
+    "failed": EXIT_FAILED,
+    "lost": EXIT_FAILED,
+    "diverged": EXIT_DIVERGED,
+    "interrupted": EXIT_INTERRUPTED,
+}
 
 
 def main(arguments=None):
@@ -85,6 +91,7 @@ def _paint_all(contents, content, output, force, checkpoint, resume, **options):
         if status == EXIT_INTERRUPTED:
             return status
         failed |= status != 0
+    wait_for_all("nstlib/painted")
     return EXIT_FAILED if failed else 0
 
 
@@ -119,11 +126,15 @@ def _paint(
         resume=resume,
     )
     if not first:
+        if painted.end != "lost":
+            wait_for_all("nstlib/saved")
         return EXITS[painted.end]
     note = transfer.as_dict() | ({"upscale": painted.scale} if painted.scale > 1 else {})
     kept, interrupted = despite_interruption(lambda: _save(painted, output, note, recipe))
     if kept is not None:
         _say(f"{begin}{kept}")
+    if ranks.count > 1 and painted.end != "lost":
+        wait_for_all("nstlib/saved")
     if kept != output:
         return EXIT_FAILED
     return EXIT_INTERRUPTED if interrupted else EXITS[painted.end]

@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import os
+import time
 
 import torch
 import torch.distributed as dist
@@ -35,14 +36,28 @@ def rank():
 
 
 def first_to_ask(key):
-    """Whether no process that torchrun started has asked for ``key`` before: what all notice is said by one of them.
+    """Whether no process that torchrun started has asked for ``key`` before: what all notice is said by one of them."""
+    return _counted(key, 1) == 1
 
-    They need not be connected any more: the store is torchrun's own, which outlives the processes.
+
+def wait_for_all(key):
+    """Return once every process that torchrun started has called this, or torchrun is gone.
+
+    torchrun stops all of them as soon as one has ended with an error: they end together, when each has done its work.
     """
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
-        return True
+    count = int(os.environ.get("WORLD_SIZE", 1))
+    arrived = _counted(key, 1)
+    while arrived is not None and arrived < count:
+        time.sleep(0.2)
+        arrived = _counted(key, 0)
+
+
+def _counted(key, more):
+    """``key``'s number in torchrun's store, which outlives the processes, after ``more`` is added; None without one."""
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1 or "MASTER_ADDR" not in os.environ:
+        return more or None
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     try:
-        return dist.TCPStore(address, port, timeout=datetime.timedelta(seconds=5)).add(key, 1) == 1
-    except RuntimeError:  # torchrun is gone too: better twice than never
-        return True
+        return dist.TCPStore(address, port, timeout=datetime.timedelta(seconds=5)).add(key, more)
+    except RuntimeError:  # torchrun is gone
+        return more or None

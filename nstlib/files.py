@@ -8,11 +8,12 @@ from pathlib import Path
 from .errors import InputError
 
 
-def check_destination(path):
+def check_destination(path, write=True):
     """Check that a file can be written to ``path``; nothing is left behind.
 
     Args:
         path: of a file that need not exist.
+        write: try it; not where another process does at the same time.
 
     Returns:
         :class:`pathlib.Path`: ``~`` expanded, links followed.
@@ -27,6 +28,8 @@ def check_destination(path):
             raise InputError(f"cannot write {shortened(given)}: it is a folder; name a file in it")
         if not path.parent.is_dir():
             raise InputError(f"cannot write {shortened(given)}: the folder {shortened(path.parent)} does not exist")
+        if not write:
+            return path
         if path.exists():
             with open(path, "rb+"):
                 pass

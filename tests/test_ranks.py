@@ -21,12 +21,14 @@ import torch.multiprocessing as mp
 from conftest import make_net, make_picture
 from PIL import Image
 
+import nstlib
 from nstlib import Diverged, InputError, Style, StyleTransfer
 from nstlib.checkpoints import read_state
 from nstlib.features.ranks import ALONE, INPUT, Elsewhere, MemoryElsewhere, Ranks
 from nstlib.features.rectangles import divide, shared_sums
 from nstlib.features.tiling import FULL, Plan, feature_sums
 from nstlib.training.loop import TrainingState, train
+from nstlib.transfer.memory import PLANS
 
 
 @functools.cache
@@ -178,12 +180,49 @@ def test_devices_of_one_process_go_on_after_whatever_happens(tmp_path):
     assert (painted(transfer) - whole).abs().max() < 1e-9
 
 
-def test_a_failure_on_one_device_ends_the_iteration_on_all():
-    transfer = transfer_of(size=(64, 96), device="cpu,cpu")
-    (other,) = transfer._crew._copies
+@pytest.mark.parametrize("last", [0, 1, 2])
+def test_a_failure_on_one_device_ends_the_iteration_on_all(last):
+    transfer = transfer_of(size=(64, 96), device="cpu,cpu,cpu")
     next(transfer)
-    other._descent._stepper.move = None
+    [transfer, *transfer._crew._copies][last]._descent._stepper.move = None
     with pytest.raises(TypeError):
+        next(transfer)
+
+
+def test_a_failure_beside_the_first_device_is_no_success():
+    transfer = transfer_of(size=(64, 96), device="cpu,cpu")
+    copy = transfer._crew._copies[0]
+
+    def work(each):
+        if each is copy:
+            raise ValueError("not here")
+
+    with pytest.raises(ValueError, match="not here"):
+        transfer._crew.do(transfer, work)
+
+
+def test_devices_of_one_process_are_run_as_one_is(folder):
+    options = {"backbone": small_network(), "size": 96, "levels": 1, "iterations": 6, "optimizer": "Adam"}
+    options |= {"precision": "float64", "progress": False}
+    pictures = folder / "content.png", folder / "style.png"
+    whole = np.asarray(nstlib.stylize(*pictures, **options, device="cpu"), int)
+    state = folder / "state.pt"
+    shared = nstlib.stylize(*pictures, **options, device="cpu,cpu", checkpoint=state, checkpoint_every=0)
+    assert np.abs(np.asarray(shared, int) - whole).max() <= 1
+    again = nstlib.stylize(*pictures, **options, device="cpu,cpu,cpu", checkpoint=state, resume=True)
+    assert np.abs(np.asarray(again, int) - whole).max() <= 1
+
+
+def test_when_no_tiles_are_small_enough_for_one_device_all_end():
+    transfer = transfer_of(size=(64, 96), device="cpu,cpu", plan=PLANS[-1])
+    next(transfer)
+    copy = transfer._crew._copies[0]
+
+    def full(*_):
+        raise torch.OutOfMemoryError("out of memory")
+
+    copy._descent._losses_and_gradient = full
+    with pytest.raises(torch.OutOfMemoryError):
         next(transfer)
 
 

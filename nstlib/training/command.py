@@ -45,9 +45,9 @@ def prepare(options, name):
     if options.threads:
         torch.set_num_threads(options.threads)
     options.device = choose_device(options.device)
-    options.output = check_destination(options.output or f"{name}.safetensors")
-    options.checkpoint = check_destination(options.checkpoint or f"{name}.pt")
-    options.log = check_destination(options.log or f"{name}.csv")
+    options.output = check_destination(options.output or f"{name}.safetensors", write=not rank())
+    options.checkpoint = check_destination(options.checkpoint or f"{name}.pt", write=not rank())
+    options.log = check_destination(options.log or f"{name}.csv", write=not rank())
 
 
 def run(training, options, description):

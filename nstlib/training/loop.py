@@ -52,7 +52,9 @@ class TrainingState:
         self.step, self.seed = 0, whole("seed", seed, 0)
         self.rng = random.Random(self.seed)
         self.save_every = whole("save_every", save_every)
-        self.checkpoint = None if checkpoint is None else check_destination(checkpoint)
+        self.checkpoint = None if checkpoint is None else check_destination(checkpoint, write=not rank())
+        if dist.is_initialized():
+            dist.barrier()  # what the first process writes for a check is gone before the others look
 
     def start(self, model, optimizer, *, average=None, **others):
         """Train ``model`` from now on.

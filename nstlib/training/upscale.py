@@ -9,7 +9,7 @@ import torch
 
 from ..ambient import own_random, plain_torch, usable_device
 from ..checks import positive, whole
-from ..distributed import process_group
+from ..distributed import process_group, rank
 from ..errors import InputError
 from ..images import load_image, resize
 from ..metrics import psnr
@@ -193,7 +193,7 @@ def main(arguments=None):
     scale, made_by = str(options.scale), "nstlib.training.upscale"
     run(training, options, {"scale": scale, "steps": str(options.steps), "made by": made_by})
     held_out = [path for path in find_pictures(options.folders) if path.name in options.hold_out]
-    if held_out:
+    if held_out and not rank():
         ours, bicubic = evaluate(load_upscaler(weights=options.output), held_out)
         print(f"x{scale}, {len(held_out)} pictures not trained on: {ours:.2f} dB, bicubic {bicubic:.2f} dB")
     return 0

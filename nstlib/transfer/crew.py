@@ -9,7 +9,7 @@ import torch
 
 from ..ambient import plain_torch
 from ..errors import InputError
-from ..features.ranks import Elsewhere, RankLost, Ranks
+from ..features.ranks import Elsewhere, MemoryElsewhere, RankLost, Ranks
 from .interruption import noted_interruption
 
 
@@ -39,7 +39,7 @@ class Crew:
         """Make a copy of ``transfer`` for each of the other devices. All read the same settings, terms and pictures."""
         for device, ranks in zip(self._devices[1:], self.ranks[1:], strict=True):
             other = copy.copy(transfer)
-            other.device, other.ranks, other._crew = device, ranks, None
+            other.device, other._sharing, other._crew = device, ranks, None
             other._use_network(transfer.precision)
             other._descent = other._begin(other.size)
             self._copies.append(other)
@@ -50,20 +50,22 @@ class Crew:
             return action(transfer)
         with ThreadPoolExecutor(len(self._copies)) as pool, noted_interruption(self.ranks[0]):
             others = [pool.submit(self._guarded, action, other) for other in self._copies]
+            result = error = None
             try:
-                return self._guarded(action, transfer)
-            except (RankLost, Elsewhere):
-                for other in others:
-                    other.result()  # raises what went wrong there
-                raise
-            finally:
-                for other in others:
-                    other.exception()  # waits for it
-                self._barrier.reset()
+                result = self._guarded(action, transfer)
+            except BaseException as caught:
+                error = caught
+            errors = [one for one in (error, *(other.exception() for other in others)) if one is not None]
+            self._barrier.reset()
+        if errors:  # one of them is the cause, the others are where it was heard of
+            heard = RankLost, Elsewhere, MemoryElsewhere
+            raise next((one for one in errors if not isinstance(one, heard)), errors[0])
+        return result
 
     def _guarded(self, action, transfer):
         try:
-            with plain_torch():
+            # One thread of autograd's for each GPU would have to wait for itself, where two ranks share a GPU.
+            with plain_torch(), torch.autograd.set_multithreading_enabled(False):
                 return action(transfer)
         except BaseException as error:
             if not getattr(error, "agreed", False):

@@ -192,13 +192,14 @@ class Descent:
             try:
                 with self._ranks.together():
                     return compute()
-            except MemoryElsewhere:
-                tighter = self.plan
             except (RuntimeError, MemoryError) as error:
-                tighter = tighten(self.plan) if is_out_of_memory(error) else None
-                if tighter is None:
+                if not is_out_of_memory(error):
                     raise
-                warnings.warn(f"out of memory with {self.plan}: going on with {tighter}", stacklevel=2)
+                tighter = self.plan if isinstance(error, MemoryElsewhere) else tighten(self.plan)
+                if any(self._ranks.gather(int(tighter is None))):  # what one cannot do, the others need not begin
+                    raise
+                if tighter != self.plan:
+                    warnings.warn(f"out of memory with {self.plan}: going on with {tighter}", stacklevel=2)
             # Outside the handler, so that the failed attempt's tensors are gone.
             self.plan = tighter
             self._canvas.zero_grad()

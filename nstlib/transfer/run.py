@@ -29,8 +29,8 @@ class Painted(NamedTuple):
     Attributes:
         image: RGB in [0, 1], shape (1, 3, H, W).
         alpha: transparency in [0, 1], shape (1, 1, H, W), or None.
-        end: ``"finished"``, ``"interrupted"``, ``"diverged"``, or ``"failed"`` where memory ran out, another rank was
-            lost or the picture could not be enlarged.
+        end: ``"finished"``, ``"interrupted"``, ``"diverged"``, ``"lost"`` where another rank was lost, or ``"failed"``
+            where memory ran out or the picture could not be enlarged.
         scale: how many times ``image`` was enlarged, 1 for not at all.
     """
 
@@ -193,7 +193,10 @@ def _iterate(transfer, progress, checkpoints):
             lost = isinstance(error, RankLost)
             if transfer.iteration == 0 or not (interrupted or lost or is_out_of_memory(error)):
                 raise
-            why = "interrupted" if interrupted else _say(error) if lost else f"out of memory ({_say(error)})"
+            if lost:
+                warnings.warn(f"{_say(error)}: resume from the checkpoint, if there is one", stacklevel=3)
+                return "lost"
+            why = "interrupted" if interrupted else f"out of memory ({_say(error)})"
             warnings.warn(
                 f"{why} at iteration {transfer.iteration} of {len(transfer)}: this is the picture so far", stacklevel=3
             )

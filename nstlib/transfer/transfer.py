@@ -65,7 +65,7 @@ class StyleTransfer:
             self.terms = terms_by_name(standard_terms(settings), terms)
             devices = choose_devices(settings.device)
             self._crew = Crew(devices, ranks)
-            self.device, self._plan, self.ranks = devices[0], plan, self._crew.ranks[0]
+            self.device, self._plan, self.ranks, self._sharing = devices[0], plan, ranks, self._crew.ranks[0]
             self._use_network(settings.precision)
             least = self.backbone.smallest_side
             self._scene = Scene(content, style, settings, protect=protect, least=least, max_pixels=max_pixels)
@@ -167,12 +167,12 @@ class StyleTransfer:
 
     def _use_network(self, precision):
         self.backbone, self._network = prepare_backbone(replace(self.settings, precision=precision), self.device)
-        self.plans = Plans(self.backbone, self.device, self.settings.memory, self._plan, self.ranks)
+        self.plans = Plans(self.backbone, self.device, self.settings.memory, self._plan, self._sharing)
 
     def _begin(self, size):
         """A descent at ``size`` from the picture to start with."""
         start, *task = self._task(size)
-        return Descent(CANVASES[self.settings.canvas](start), self.terms, self.settings, *task, ranks=self.ranks)
+        return Descent(CANVASES[self.settings.canvas](start), self.terms, self.settings, *task, ranks=self._sharing)
 
     def _task(self, size):
         """Of a level: start, plan, a function that gives its view and keeps no transfer alive, known targets."""
