@@ -27,10 +27,10 @@ import torch
 from measure import Peak, network, table
 
 from nstlib import InputError, StyleTransfer, save_image, stylize
-from nstlib.ambient import usable_device
+from nstlib.ambient import is_out_of_memory, usable_device
 from nstlib.features import FULL, Plan
 from nstlib.images import load_image, resize
-from nstlib.transfer.memory import is_out_of_memory, peak_memory
+from nstlib.transfer.memory import peak_memory
 
 #: Seconds after which no further part begins. Compiling, the longest, took two and a half minutes on a CPU.
 LATEST = 6 * 60

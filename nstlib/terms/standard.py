@@ -129,6 +129,7 @@ class StyleLoss:
         return [look for look in looks if look[2]]
 
     def loss(self, image, sums, targets):
+        _check_layers({layer: None for _, moments, *_ in targets for layer in moments}, self._settings.style_layers)
         losses = dict.fromkeys(self._settings.style_layers, 0.0)
         for (visible, *found), (_, layer, regions) in zip(sums, self._looks(targets), strict=True):
             for place, index in enumerate(regions):

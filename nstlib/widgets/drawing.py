@@ -27,7 +27,7 @@ CSS = """<style>
   background-size: cover; background-position: center; box-shadow: inset 0 -26px 18px -14px rgba(0, 0, 0, .75) }
 .nstlib-thumbnail.jupyter-button:hover { filter: brightness(1.12) }
 .nstlib-chosen.jupyter-button { outline: 3px solid var(--jp-brand-color1, #1976d2); outline-offset: 1px }
-.nstlib-picture img, img.nstlib-picture { border-radius: 4px }
+.nstlib-picture img, img.nstlib-picture, img.nstlib-regions { border-radius: 4px }
 .nstlib-panel .jupyter-widget-Collapse-header, .nstlib-panel .p-Collapse-header { padding: 5px 8px }
 .nstlib-panel .jupyter-widget-Collapse-contents, .nstlib-panel .p-Collapse-contents { padding: 6px 4px }
 </style>"""

@@ -51,7 +51,7 @@ class Regions(widgets.Accordion):
         tip = "a map of labels, a plain colour for each region, or a mask, white where a region is"
         self.file = FileField(tip, lambda *file: self._attempt(self._load, *file))
         self.picture = widgets.Image(format="jpeg", value=EMPTY, layout=widgets.Layout(width="20em", max_width="100%"))
-        self.picture.add_class("nstlib-picture")
+        self.picture.add_class("nstlib-regions")
         self._about = widgets.HTML()
         self._list = widgets.VBox(layout=widgets.Layout(flex="1 1 22em", margin="0 0 0 10px"))
         self.protection = Protection(content, slider, self._refresh, self._attempt)
