@@ -147,6 +147,7 @@ def regions(height, width):
         (2, {"style": regions(75, 101), "transparent": True}),
         (3, {"style_loss": "wasserstein", "style_layers": ("relu1_1", "relu3_1"), "plan": Plan(5, 64)}),
         (4, {"style_loss": "mean_std", "levels": 2}),
+        (2, {"direction": 1.0, "breadth": 0.5, "protect": np.eye(75, 101), "iterations": 12}),
         (3, {"optimizer": "LBFGS", "unitless": False, "style_weight": 1e3}),
     ],
 )
