@@ -89,6 +89,31 @@ def make_picture(height, width, seed=0):
     return image.clip(0, 255).astype(np.uint8)
 
 
+def painted(transfer):
+    """``(picture, losses of every step)`` of a transfer run to its end."""
+    losses = [step.losses for step in transfer]
+    return transfer.image, losses
+
+
+def same(one, other, tolerance=1e-6):
+    (image, losses), (expected, goals) = one, other
+    torch.testing.assert_close(image, expected, rtol=0, atol=tolerance)
+    for found, goal in zip(losses, goals, strict=True):
+        assert found == pytest.approx(goal, rel=tolerance)
+
+
+def goes_on(make, checkpoint, steps=2):
+    """Assert that a transfer, killed after some steps, ends with the picture of one that was not."""
+    whole, stopped, resumed = make(), make(), make()
+    list(whole)
+    for _ in range(steps):
+        next(stopped)
+    stopped.save_checkpoint(checkpoint)
+    resumed.load_checkpoint(checkpoint)
+    list(resumed)
+    assert torch.equal(resumed.image, whole.image)
+
+
 @pytest.fixture
 def data():
     """Folder with the reference weights and pictures, where there is one."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import Hooked, make_net, make_picture
+from conftest import Hooked, goes_on, make_net, make_picture, painted, same
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -30,16 +30,7 @@ def transfer_of(styles, **options):
 
 
 def paint(styles, **options):
-    transfer = transfer_of(styles, **options)
-    losses = [step.losses for step in transfer]
-    return transfer.image, losses
-
-
-def same(one, other, tolerance=1e-6):
-    (image, losses), (expected, goals) = one, other
-    torch.testing.assert_close(image, expected, rtol=0, atol=tolerance)
-    for found, goal in zip(losses, goals, strict=True):
-        assert found == pytest.approx(goal, rel=tolerance)
+    return painted(transfer_of(styles, **options))
 
 
 def constant(value):
@@ -117,13 +108,7 @@ def test_a_killed_transfer_goes_on_with_its_brushes(tmp_path):
     def again(brush=(0.5, 3, FADE), breadth=0.3):
         return transfer_of(Style(STYLE, brush=brush), breadth=breadth)
 
-    whole, stopped, resumed = again(), again(), again()
-    list(whole)
-    next(stopped)
-    stopped.save_checkpoint(tmp_path / "state.pt")
-    resumed.load_checkpoint(tmp_path / "state.pt")
-    list(resumed)
-    assert torch.equal(resumed.image, whole.image)
+    goes_on(again, tmp_path / "state.pt", steps=1)
     for other in ({"brush": (0.5, 3, LEFT)}, {"brush": (0.5, 2.9, FADE)}, {"brush": 3}, {"breadth": 0.2}):
         with pytest.raises(InputError, match="other pictures or settings"):
             again(**other).load_checkpoint(tmp_path / "state.pt")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import make_net, make_picture
+from conftest import goes_on, make_net, make_picture, painted, same
 from PIL import Image
 
 from nstlib import InputError, Moments, Style, StyleTransfer, load_image, stylize, stylize_tiles
@@ -24,16 +24,7 @@ def constant(value):
 
 
 def paint(styles, content=CONTENT, **options):
-    transfer = StyleTransfer(content, styles, backbone=make_net(torch.float64), **{**OPTIONS, **options})
-    losses = [step.losses for step in transfer]
-    return transfer.image, losses
-
-
-def same(one, other, tolerance=1e-6):
-    (image, losses), (expected, goals) = one, other
-    torch.testing.assert_close(image, expected, rtol=0, atol=tolerance)
-    for found, goal in zip(losses, goals, strict=True):
-        assert found == pytest.approx(goal, rel=tolerance)
+    return painted(StyleTransfer(content, styles, backbone=make_net(torch.float64), **{**OPTIONS, **options}))
 
 
 # What regions must be
@@ -199,14 +190,7 @@ def test_a_killed_transfer_goes_on_with_its_regions(tmp_path):
         styles = [Style(STYLE, where=left, brush=brush), OTHER]
         return StyleTransfer(CONTENT, styles, protect=protect, backbone=make_net(torch.float64), **OPTIONS)
 
-    whole, stopped, resumed = transfer_of(), transfer_of(), transfer_of()
-    list(whole)
-    next(stopped)
-    next(stopped)
-    stopped.save_checkpoint(tmp_path / "state.pt")
-    resumed.load_checkpoint(tmp_path / "state.pt")
-    list(resumed)
-    assert torch.equal(resumed.image, whole.image)
+    goes_on(transfer_of, tmp_path / "state.pt")
     for other in ({"left": ~LEFT}, {"brush": 0.7}, {"protect": None}, {"protect": ~LEFT}):
         with pytest.raises(InputError, match="other pictures or settings"):
             transfer_of(**other).load_checkpoint(tmp_path / "state.pt")

@@ -103,7 +103,6 @@ class StyleLoss:
         ]
 
     def taps(self, view, targets):
-        _check_layers({layer: None for _, moments, *_ in targets for layer in moments}, self._settings.style_layers)
         if [reduction for *_, reduction in targets] != [region.reduction for region in view.regions]:
             raise InputError(
                 f"the targets are those of {len(targets)} regions, the styles of this transfer have "
@@ -121,6 +120,7 @@ class StyleLoss:
 
     def _looks(self, targets):
         """``[(reduction, layer, indices of regions)]``: what is compared at each size of the picture."""
+        _check_layers({layer: None for _, moments, *_ in targets for layer in moments}, self._settings.style_layers)
         looks = [
             (factor, layer, [i for i, (_, goals, _, own) in enumerate(targets) if own == factor and goals.get(layer)])
             for factor in REDUCTIONS
@@ -129,7 +129,6 @@ class StyleLoss:
         return [look for look in looks if look[2]]
 
     def loss(self, image, sums, targets):
-        _check_layers({layer: None for _, moments, *_ in targets for layer in moments}, self._settings.style_layers)
         losses = dict.fromkeys(self._settings.style_layers, 0.0)
         for (visible, *found), (_, layer, regions) in zip(sums, self._looks(targets), strict=True):
             for place, index in enumerate(regions):
