@@ -36,27 +36,30 @@ PASSES, SWEEPS = 3, 40
 SIZES = {"4K": (2160, 3840), "8K": (4320, 7680), "16K": (8640, 15360)}
 
 
+def pictures(size):
+    """A content and a style of this size (height, width), of noise: neither speed nor memory depends on them."""
+    content = np.random.default_rng(0).random((*size, 3), dtype=np.float32)
+    return content, content[::-1]
+
+
 def measure(name, size, count):
     """Bytes that rank 0 of ``count`` hands over in an iteration, and its peak memory in bytes."""
     sent = []
     ranks = Ranks(0, count, lambda tensor: sent.append(tensor.numel() * tensor.element_size()))
-    content = np.random.default_rng(0).random((*size, 3), dtype=np.float32)
     options = {"backbone": network(name), "device": "cpu", "precision": "float32", "levels": 1, "iterations": 3}
     with Peak("cpu") as peak:
-        transfer = StyleTransfer(
-            content, content[:256, :256], size=max(size), plan=FULL, optimizer="Adam", ranks=ranks, **options
-        )
+        transfer = StyleTransfer(*pictures(size), size=max(size), plan=FULL, optimizer="Adam", ranks=ranks, **options)
         next(transfer)
         sent.clear()
         next(transfer)
     return sum(sent), peak.bytes
 
 
-def iterate(content, ranks=ALONE, iterations=3, **options):
+def iterate(content, style, ranks=ALONE, iterations=3, **options):
     """Seconds per iteration of Adam on one thread, without the first one."""
     torch.set_num_threads(1)
     options |= {"device": "cpu", "precision": "float32", "levels": 1, "iterations": iterations, "optimizer": "Adam"}
-    transfer, times = StyleTransfer(content, content[:256, :256], ranks=ranks, **options), []
+    transfer, times = StyleTransfer(content, style, ranks=ranks, **options), []
     for _ in transfer:
         times.append(time.perf_counter())
     return (times[-1] - times[0]) / (iterations - 1)
@@ -64,14 +67,13 @@ def iterate(content, ranks=ALONE, iterations=3, **options):
 
 def one_of_two(index, name, size, store):
     """Seconds per iteration of a rank of two; without a ``store``, of its rectangle and rim as a picture of its own."""
-    content = np.random.default_rng(0).random((*size, 3), dtype=np.float32)
     net = network(name)
     if store is None:
         top, left, bottom, right = window_of(divide(size, 2)[index], size, net)
-        content = content[top:bottom, left:right]
-        return iterate(content, backbone=net, size=max(content.shape))
+        size = bottom - top, right - left
+        return iterate(*pictures(size), backbone=net, size=max(size))
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=index, world_size=2)
-    return iterate(content, Ranks(index, 2, dist.all_reduce), backbone=net, size=max(size))
+    return iterate(*pictures(size), Ranks(index, 2, dist.all_reduce), backbone=net, size=max(size))
 
 
 def side_by_side(name, size, store):
@@ -82,8 +84,7 @@ def side_by_side(name, size, store):
 
 def alone(name, size):
     """Seconds per iteration of one rank."""
-    content = np.random.default_rng(0).random((*size, 3), dtype=np.float32)
-    return iterate(content, backbone=network(name), size=max(size))
+    return iterate(*pictures(size), backbone=network(name), size=max(size))
 
 
 def print_cores(name, size):

@@ -159,6 +159,20 @@ def test_devices_of_one_process_paint_the_same_picture(count, options):
     assert (painted(shared) - whole).abs().max() < (1e-9 if options["optimizer"] == "Adam" else 1e-6)
 
 
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_ranks_in_half_precision_end_where_one_does(precision):
+    options = {"size": (75, 101), "optimizer": "Adam", "precision": precision, "style_weight": 1e3}
+
+    def loss(**further):
+        picture = painted(transfer_of(**options, **further)).double()
+        judge = transfer_of(**{**options, "precision": "float64"}, init=picture)
+        return next(judge).loss
+
+    whole, start = loss(), next(transfer_of(**options)).loss
+    assert whole < 0.5 * start
+    assert loss(device="cpu,cpu,cpu") == pytest.approx(whole, rel=0.03)
+
+
 def test_devices_of_one_process_go_on_after_whatever_happens(tmp_path):
     options = {"size": (64, 96), "optimizer": "Adam"}
     whole = painted(transfer_of(**options))
