@@ -35,6 +35,11 @@ def rank():
     return dist.get_rank() if dist.is_initialized() else 0
 
 
+def processes_here():
+    """How many processes torchrun started on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+
+
 def first_to_ask(key):
     """Whether no process that torchrun started has asked for ``key`` before: what all notice is said by one of them."""
     return _counted(key, 1) == 1

@@ -108,6 +108,12 @@ def test_free_memory_is_what_the_container_leaves(machine, version):
         assert free_memory("cpu") == left
 
 
+def test_processes_of_one_machine_share_its_memory(machine, monkeypatch):
+    whole = free_memory("cpu")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert free_memory("cpu") == whole // 4
+
+
 def test_free_memory_is_that_of_this_machine():
     total = psutil.virtual_memory().total
     assert 0 < free_memory("cpu") < total

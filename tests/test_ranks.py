@@ -28,6 +28,7 @@ from nstlib.features.ranks import ALONE, INPUT, Elsewhere, MemoryElsewhere, Rank
 from nstlib.features.rectangles import divide, shared_sums
 from nstlib.features.tiling import FULL, Plan, feature_sums
 from nstlib.training.loop import TrainingState, train
+from nstlib.transfer.estimate import estimate
 from nstlib.transfer.memory import PLANS
 
 
@@ -173,6 +174,26 @@ def test_ranks_in_half_precision_end_where_one_does(precision):
     whole = end()
     assert whole < 0.5 * loss()
     assert end(device="cpu,cpu,cpu") == pytest.approx(whole, rel=0.02)
+
+
+def test_what_is_sent_does_not_grow_with_the_number_of_ranks_and_memory_falls():
+    options, sent, needs = {"size": (201, 334), "style": make_picture(201, 334, 2), "optimizer": "Adam"}, [], []
+    for count in (2, 4, 6):
+        sent.append(0)
+
+        def add(tensor):
+            sent[-1] += tensor.numel() * tensor.element_size()
+
+        transfer = transfer_of(Ranks(0, count, add), **options)
+        next(transfer)
+        sent[-1] = 0
+        next(transfer)
+        needs.append(estimate(transfer).memory)
+    # The picture's gradient, and of each layer the matrix, the sums and the weight; content loss and flags add little.
+    channels = [transfer.backbone.channels(layer) for layer in transfer.settings.style_layers]
+    expected = 8 * (3 * 201 * 334 + sum(n * n + n + 1 for n in channels))
+    assert all(expected <= bytes_sent < expected + 1000 for bytes_sent in sent)
+    assert estimate(transfer_of(**options)).memory > needs[0] > needs[1] > needs[2]
 
 
 def test_devices_of_one_process_go_on_after_whatever_happens(tmp_path):

@@ -6,6 +6,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from ..distributed import processes_here
 from ..features.backbone import block_of
 from ..features.ranks import ALONE
 from ..features.rectangles import check_count, rectangle_of, window_of
@@ -118,7 +119,10 @@ SCRATCH = 110e6
 
 
 def free_memory(device):
-    """Bytes that are free on a device: the GPU's, or the machine's, as far as a container's limit lets us."""
+    """Bytes that are free on a device: the GPU's, or the machine's, as far as a container's limit lets us.
+
+    Processes that torchrun started on one machine get a share of its memory each.
+    """
     device = torch.device(device)
     if device.type == "cuda":
         return (
@@ -126,7 +130,7 @@ def free_memory(device):
             + torch.cuda.memory_reserved(device)
             - torch.cuda.memory_allocated(device)
         )
-    return min(psutil.virtual_memory().available, _left_in_container())
+    return min(psutil.virtual_memory().available, _left_in_container()) // processes_here()
 
 
 def _left_in_container():
