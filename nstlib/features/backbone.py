@@ -66,13 +66,16 @@ class Backbone(nn.Module):
         self.pooling = pooling
         self.border, self.padding = border, padding
         self.convs = nn.ModuleDict()
-        channels = 3
+        self._places = {}  # of every layer: its channels, and how often the picture has been halved there
+        channels, halved = 3, 0
         for name in names:
             if name.startswith("conv"):
                 block, index = block_of(name), int(name.rpartition("_")[2])
                 width = widths[block - 1][index - 1]
                 self.convs[name] = nn.Conv2d(channels, width, 3, dtype=torch.float32)
                 channels = width
+            halved += name.startswith("pool")
+            self._places[name] = channels, halved
         #: 1x1 convolutions through which callers see the features of some layers; a distilled network has them.
         self.embeddings = nn.ParameterDict()
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN, dtype=torch.float32).view(1, 3, 1, 1))
@@ -133,12 +136,11 @@ class Backbone(nn.Module):
 
     def channels(self, layer):
         """Number of channels of a layer."""
-        names = self.layers[: self.layers.index(layer) + 1]
-        return self.convs[[name for name in names if name in self.convs][-1]].out_channels
+        return self._places[layer][0]
 
     def downsampling(self, layer):
         """How often the picture has been halved at a layer."""
-        return sum(name.startswith("pool") for name in self.layers[: self.layers.index(layer) + 1])
+        return self._places[layer][1]
 
     def forward(self, image, layers):
         """Feature maps of ``image`` by layer name.

@@ -103,7 +103,8 @@ def multiply_adds(backbone, size, plan=FULL):
         passes, pixels = 2, height * width
         if segment.last_block <= plan.tiled_blocks:
             passes, pixels = 3, segment.computed_pixels(height, width, tile_side(plan, segment.level))
-        weights = (backbone.convs[name].weight.numel() / 4 ** backbone.downsampling(name) for name in segment.convs)
+        convs = [(backbone.convs[name], backbone.downsampling(name)) for name in segment.convs]
+        weights = [9 * conv.in_channels * conv.out_channels / 4**halved for conv, halved in convs]
         total += passes * pixels * 4**segment.level * sum(weights)
         height, width = height >> segment.pools, width >> segment.pools
     return total
