@@ -62,16 +62,14 @@ class Backbone(nn.Module):
         if deepest is not None:
             check_choice("layer", deepest, names)
             names = names[: names.index(deepest) + 1]
-        self.layers = names
-        self.pooling = pooling
-        self.border, self.padding = border, padding
+        self.layers, self.pooling, self.border, self.padding = names, pooling, border, padding
         self.convs = nn.ModuleDict()
         self._places = {}  # of every layer: its channels, and how often the picture has been halved there
         channels, halved = 3, 0
         for name in names:
             if name.startswith("conv"):
-                block, index = block_of(name), int(name.rpartition("_")[2])
-                width = widths[block - 1][index - 1]
+                index = int(name.rpartition("_")[2])
+                width = widths[block_of(name) - 1][index - 1]
                 self.convs[name] = nn.Conv2d(channels, width, 3, dtype=torch.float32)
                 channels = width
             halved += name.startswith("pool")
