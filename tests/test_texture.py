@@ -63,7 +63,7 @@ def test_layers_without_a_style_have_no_loss():
     found = next(transfer_of(Style(STYLE, layers="fine"))).losses["style"]
     weights = dict.fromkeys(STYLE_LAYERS, 1e-12) | dict.fromkeys(FINE, 1.0)
     alone = next(transfer_of(STYLE, style_layers=weights)).losses["style"]
-    assert found == pytest.approx(alone * len(FINE) / len(STYLE_LAYERS), rel=1e-6)
+    assert found == pytest.approx(alone * len(FINE) / sum(Settings().style_layers.values()), rel=1e-6)
     (goals,) = targets_of(Style(STYLE, layers="fine"))
     assert [layer for layer in STYLE_LAYERS if goals[layer] is None] == list(COARSE)
 
@@ -147,8 +147,8 @@ def test_grain_and_motif_are_weights_of_layers():
     settings = make_settings(grain=2, motif=0)
     assert list(settings.style_layers.values()) == [2, 2, 1, 0, 0]
     assert (settings.grain, settings.motif) == (2, 0)
-    settings.motif = 0.5  # all were 0: they become alike
-    assert list(settings.style_layers.values()) == [2, 2, 1, 0.5, 0.5]
+    settings.motif = 0.5  # all were 0: they become half of what they are by default
+    assert list(settings.style_layers.values()) == [2, 2, 1, 0.5, 0.1]
     assert not {"grain", "motif"} & set(settings.as_dict())
     uneven = make_settings(style_layers={"relu1_1": 1, "relu2_1": 3, "relu4_1": 2}, grain=4)
     assert uneven.style_layers == {"relu1_1": 2, "relu2_1": 6, "relu4_1": 2}
@@ -192,7 +192,7 @@ def test_the_command_line(tmp_path):
     options = ["--grain", "2", "--motif", "0.5", "--direction", "0.5", "--colorless-grain"]
     assert cli.main(["sample:chelsea", *styles, *options, *small, "-o", str(tmp_path / "a.png")]) == 0
     saved = read_settings(tmp_path / "a.png")
-    assert list(saved["style_layers"].values()) == [2, 2, 1, 0.5, 0.5]
+    assert list(saved["style_layers"].values()) == [2, 2, 1, 0.5, 0.1]
     assert (saved["direction"], saved["colorless_grain"]) == (0.5, True)
     assert Style.parse("a.jpg@layers=fine@weight=2").layers == "fine"
     with pytest.raises(InputError, match="layers of a style"):

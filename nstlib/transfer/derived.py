@@ -4,11 +4,14 @@ from collections.abc import Callable
 from dataclasses import Field, dataclass
 
 from ..errors import InputError
-from ..features.backbone import block_of
+from ..features.backbone import STYLE_LAYERS, block_of
 from . import fields
 
 #: beta / alpha at a style strength of one half.
 BALANCE = 20.0
+#: Weights of the style layers where none are given. The deepest one sees eyes, mouths and stars: with the weight of the
+#: others it puts the painting's in the place of the photograph's, with none the painting's large forms are missing.
+STYLE_WEIGHTS = {**dict.fromkeys(STYLE_LAYERS, 1.0), "relu5_1": 0.2}
 
 
 @dataclass(frozen=True)
@@ -40,21 +43,22 @@ def _set_strength(settings, strength):
 
 
 def _weight_of_blocks(name, blocks, what):
-    """The mean weight of the style layers of some blocks; to set it scales them."""
+    """The weight of the style layers of some blocks, 1 for the usual one; to set it scales them."""
 
-    def chosen(settings):
-        return [layer for layer in settings.style_layers if block_of(layer) in blocks]
+    def usual(settings):
+        return {layer: STYLE_WEIGHTS.get(layer, 1.0) for layer in settings.style_layers if block_of(layer) in blocks}
 
     def read(settings):
-        weights = [settings.style_layers[layer] for layer in chosen(settings)]
-        return sum(weights) / len(weights) if weights else None
+        weights = usual(settings)
+        return sum(settings.style_layers[layer] for layer in weights) / sum(weights.values()) if weights else None
 
     def write(settings, weight):
-        mean = read(settings)
-        if mean is None:
+        before, weights = read(settings), usual(settings)
+        if before is None:
             raise InputError(f"{name} is the weight of {what}, but style_layers has none of them")
-        scaled = {layer: settings.style_layers[layer] * weight / mean if mean else weight for layer in chosen(settings)}
-        settings.style_layers = {**settings.style_layers, **scaled}
+        if before:
+            weights = {layer: settings.style_layers[layer] / before for layer in weights}
+        settings.style_layers = {**settings.style_layers, **{layer: weights[layer] * weight for layer in weights}}
 
     about = {"group": "style", "live": True}
     return Derived(fields.number(1.0, 0, help=f"weight of {what}", **about), ("style_layers",), read, write)

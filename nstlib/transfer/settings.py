@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from ..color import COLORS
 from ..errors import InputError, check_choice
-from ..features.backbone import BACKBONES, PADDINGS, POOLINGS, STYLE_LAYERS
+from ..features.backbone import BACKBONES, PADDINGS, POOLINGS
 from ..losses import STYLE_LOSSES
 from ..pictures.sources import local_path
 from . import fields
 from .canvas import CANVASES
-from .derived import DERIVED
+from .derived import DERIVED, STYLE_WEIGHTS
 from .optimizers import OPTIMIZERS
 
 INITS = ("content", "noise", "style")
@@ -44,7 +44,7 @@ class Settings:
         {"relu4_2": 1.0}, live=True, group="style", help="layers of the content loss; weights are relative to their sum"
     )
     style_layers: dict = fields.layers(
-        dict.fromkeys(STYLE_LAYERS, 1.0), live=True, group="style", help="layers of the style loss, likewise"
+        STYLE_WEIGHTS, live=True, group="style", help="layers of the style loss, likewise"
     )
     style_loss: str = fields.choice(
         "gram", STYLE_LOSSES, group="style", help="how the statistics of features are compared"
