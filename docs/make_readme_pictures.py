@@ -73,8 +73,8 @@ def main():
     save("07", [regions.show(rocket, [sky, ground]), stylize(rocket, styles, **CAT), kept])
     strokes, middle = samples.style("swirls", size=1024), {**CAT, "size": 768, "iterations": 30}
     save("08", [stylize("sample:coffee", strokes, brush=brush, **middle) for brush in (0.5, 2, 4)])
-    along = [stylize(photograph, painting, direction=strength, **{**CAT, "size": 640}) for strength in (0, 1)]
-    save("direction", [samples.content("chelsea").crop(FUR), *(one.resize((451, 300)).crop(FUR) for one in along)])
+    along = [stylize(photograph, painting, direction=strength, **{**CAT, "size": 451}) for strength in (0, 1)]
+    save("direction", [samples.content("chelsea").crop(FUR), *(one.crop(FUR) for one in along)])
     grain, motifs = Style(samples.style("embers", size=1024), layers="fine"), Style(painting, layers="coarse")
     save("texture", [stylize(photograph, style, **CAT) for style in (grain.picture, painting, [grain, motifs])])
 
