@@ -15,7 +15,8 @@ The judge is another network than the one that paints, unless both are named ali
 
 ``brush``: the length of strokes, ``metrics.stroke_length`` over the longer side, with four sizes of the brush, which
 should grow. ``sizes``: the same in a small and a large picture of one brush, which should differ by at most 15 %. The
-paintings are generated and show nothing but strokes. ``maps``: seconds of an iteration with maps of up to four sizes.
+paintings are generated and show nothing but strokes. ``maps``: seconds of an iteration with one to four regions, each
+in another style, and with maps of one to four sizes of the brush; the masks are soft and nowhere 0.
 
 ``direction``: ``metrics.strokes_along`` the photograph with four strengths of the direction, which should grow.
 """
@@ -177,15 +178,24 @@ def _sizes(given, keeper, options):
 
 def _maps(given, keeper, options):
     def rows():
-        photo, style = picture("coffee", given.size), picture("starry_night", given.size)
-        fade = torch.linspace(0, 1, photo.shape[3]).expand(photo.shape[2:])
-        brushes = 1.0, (0.5, 1.0, fade), (0.25, 1.0, fade), (0.125, 1.0, fade)
+        photo, paintings = (
+            picture("coffee", given.size),
+            [picture(name, given.size) for pair in STYLES for name in pair],
+        )
+        across = torch.linspace(0, 1, photo.shape[3]).expand(photo.shape[2:])
         plain = {"backbone": options["backbone"], "size": given.size, "precision": "float32"}
-        times = [seconds(photo, Style(style, brush=brush), **plain) for brush in brushes]
-        for count, each in enumerate(times, 1):
-            yield f"{count}", f"{each:.2f} s", f"{each / times[0]:.2f}"
+        whole = seconds(photo, paintings[0], **plain)
+        yield "one style", f"{whole:.2f} s", "1.00"
+        for count in (2, 3, 4):
+            masks = [(1 + torch.cos(2 * torch.pi * (across - k / count))) / count for k in range(count)]
+            styles = [Style(one, where=mask) for one, mask in zip(paintings, masks, strict=False)]
+            each = seconds(photo, styles, **plain)
+            yield f"{count} regions", f"{each:.2f} s", f"{each / whole:.2f}"
+        for count in (2, 3, 4):
+            each = seconds(photo, Style(paintings[0], brush=(0.5 ** (count - 1), 1.0, across)), **plain)
+            yield f"{count} sizes of the brush", f"{each:.2f} s", f"{each / whole:.2f}"
 
-    return ("sizes", "iteration", "ratio"), rows()
+    return ("maps", "iteration", "ratio"), rows()
 
 
 def _direction(given, keeper, options):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image, ImageOps
 
@@ -12,6 +13,7 @@ from nstlib.networks.upscale import upscale
 
 FOLDER = Path(__file__).parent / "rows"
 SIDE = 150
+FUR = (20, 100, 170, 250)  # of the cat, in its photograph of 451 x 300 pixels
 CAT = {"size": 288, "iterations": 150, "backbone": "compact", "progress": False}
 
 
@@ -39,6 +41,14 @@ def enlarged():
     return small.resize((150, 150), Image.Resampling.BICUBIC), upscale(small, 3), photograph
 
 
+def face_of(astronaut):
+    """A mask of her face, grown from scribbles."""
+    labels = np.zeros((astronaut.height, astronaut.width), int)
+    labels[80:144, 225] = 1
+    labels[:, [2, -3]] = labels[[2, -3]] = labels[256:, 225:226] = 2
+    return regions.scribbles(astronaut, labels)[0]
+
+
 def main():
     FOLDER.mkdir(exist_ok=True)
     photograph, painting = "sample:chelsea", "sample:starry_night"
@@ -56,12 +66,17 @@ def main():
     with Image.open(FOLDER.parents[1] / "nstlib" / "widgets" / "first.jpg") as by_vgg19:
         save("05", [stylize(photograph, painting, **{**CAT, "backbone": random}), painted, by_vgg19])
     save("06", enlarged())
-    astronaut = samples.content("astronaut")
-    masks = regions.segments(astronaut, 3)
-    styles = [Style(painting, where=masks[0]), Style("sample:scream", where=masks[1]), Style("sample:great_wave")]
-    save("07", [astronaut, regions.show(astronaut, masks), stylize(astronaut, styles, **CAT)])
+    rocket, astronaut = samples.content("rocket"), samples.content("astronaut")
+    sky, ground = regions.segments(rocket, 2)
+    styles = [Style(painting, where=sky), Style("sample:scream", where=ground)]
+    kept = stylize(astronaut, painting, protect=face_of(astronaut), **CAT)
+    save("07", [regions.show(rocket, [sky, ground]), stylize(rocket, styles, **CAT), kept])
     strokes, middle = samples.style("swirls", size=1024), {**CAT, "size": 768, "iterations": 30}
     save("08", [stylize("sample:coffee", strokes, brush=brush, **middle) for brush in (0.5, 2, 4)])
+    along = [stylize(photograph, painting, direction=strength, **{**CAT, "size": 451}) for strength in (0, 1)]
+    save("direction", [samples.content("chelsea").crop(FUR), *(one.crop(FUR) for one in along)])
+    grain, motifs = Style(samples.style("embers", size=1024), layers="fine"), Style(painting, layers="coarse")
+    save("texture", [stylize(photograph, style, **CAT) for style in (grain.picture, painting, [grain, motifs])])
 
 
 if __name__ == "__main__":

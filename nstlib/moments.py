@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
+from .sums import Sums
+
 #: Least total weight to divide by, for pictures all of whose pixels have weight 0.
 _TINY = 1e-12
-#: Products of bfloat16 come rounded to 8 bits: they are taken over parts of at least so many pixels and added up in
-#: float32, but over no more parts than this.
-_PART, _PARTS = 16384, 32
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,13 @@ class Moments:
             features: shape (N, C, H, W). Sums are in float32 if it is in half precision.
             weights: optional pixel weights, non-negative, broadcastable to (N, 1, H, W).
         """
-        return cls(*_Sums.apply(features, None if weights is None else weights.to(features.dtype)))
+        return cls.of_each(features, [weights])[0]
+
+    @classmethod
+    def of_each(cls, features, ways):
+        """A list of the moments of a feature map by each of several weights, or None; faster than one by one."""
+        sums = Sums.apply(features, *(None if weights is None else weights.to(features.dtype) for weights in ways))
+        return [cls(*sums[first : first + 3]) for first in range(0, len(sums), 3)]
 
     def __add__(self, other):
         return Moments(self.count + other.count, self.sum + other.sum, self.second + other.second)
@@ -80,61 +85,6 @@ class Moments:
         """Variance of every channel, at least 0, shape (N, C, 1)."""
         second = self.gram.diagonal(dim1=1, dim2=2).unsqueeze(2)
         return (second - self.mean**2).clamp_min(0)
-
-
-class _Sums(torch.autograd.Function):
-    """``(sum w, sum w f, sum w f f^T)``, with the gradient ``w ((G + G^T) f + g)`` in one product.
-
-    Autograd would add up three maps. Nothing of a map's size is copied if its channels are stored last.
-    """
-
-    @staticmethod
-    def forward(ctx, features, weights):
-        ctx.save_for_backward(features, weights)
-        ctx.set_materialize_grads(False)
-        pixels = _pixels(features)
-        if weights is None:
-            kind = at_least_float32(features[:0]).dtype
-            weighted, count = pixels, pixels.new_full((len(pixels), 1, 1), pixels.shape[1], dtype=kind)
-        else:
-            weights = _pixels(weights.expand(len(features), 1, *features.shape[2:]))
-            weighted, count = pixels * weights, at_least_float32(weights).sum(1, keepdim=True)
-        total, second = zip(*map(_added_up, weighted, pixels), strict=True)
-        return count, torch.stack(total)[..., None], torch.stack(second)
-
-    @staticmethod
-    def backward(ctx, _, sum_gradient, gradient):
-        features, weights = ctx.saved_tensors
-        pixels = _pixels(features)
-        if sum_gradient is None and gradient is None:
-            return None, None
-        slope = None if sum_gradient is None else sum_gradient.mT.to(pixels.dtype)
-        if gradient is not None:
-            product = pixels @ (gradient + gradient.mT).to(pixels.dtype)
-            slope = product if slope is None else product.add_(slope)
-        slope = slope.expand_as(pixels).mT.unflatten(2, features.shape[2:]).to(features.dtype)
-        return slope if weights is None else slope * weights, None
-
-
-def _pixels(features):
-    """Feature vectors, shape (N, H W, C), in a type in which products do not overflow."""
-    features = features.float() if features.dtype == torch.float16 else features
-    # A part of a map has to be copied. With channels stored last they stay so: the other way takes five times as long.
-    return features.permute(0, 2, 3, 1).flatten(1, 2) if features.stride(1) == 1 else features.flatten(2).mT
-
-
-def _added_up(weighted, pixels):
-    """Sum of one picture's weighted vectors and of their products with its vectors, at least in float32."""
-    size = max(_PART, -(-len(pixels) // _PARTS))
-    kind = at_least_float32(pixels[:0]).dtype
-    pairs = zip(weighted.split(size), pixels.split(size), strict=True)
-    parts = [(a.sum(0, dtype=kind), at_least_float32(a.mT @ b)) for a, b in pairs]
-    return [sum(values) for values in zip(*parts, strict=True)]
-
-
-def at_least_float32(x):
-    """``x``, in float32 if it is in half precision, in which sums over a picture overflow or lose all digits."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def blend(moments, weights):

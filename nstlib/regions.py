@@ -29,7 +29,8 @@ SIDE = 384
 SPREAD = 12.0
 #: Superpixels that segments are put together from, and the weight of a place in the picture against its colour.
 SUPERPIXELS, PLACE = 400, 30.0
-#: Mean spread of red, green and blue below which a picture of masks is grey: one mask, no map of labels.
+#: Mean spread of red, green and blue below which a picture of masks is grey: one mask, no map of labels. A mask that
+#: differs by less from place to place is the same everywhere.
 GREY = 0.02
 
 
@@ -150,7 +151,7 @@ def areas(source):
     image = load_image(source)
     if (image.amax(1) - image.amin(1)).mean() < GREY:
         mask = image.mean(1)[0].numpy()
-        if mask.max() == mask.min():
+        if mask.max() - mask.min() < GREY:
             raise InputError("the mask is the same everywhere: it must be white where a region is, black elsewhere")
         return [mask, 1 - mask]
     pixels = image[0].flatten(1).T

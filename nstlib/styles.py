@@ -77,9 +77,11 @@ class Style:
         A mask without a name is ``where``; ``labels.png#ff0000`` and ``labels.png#red`` are areas of a map of labels.
         A map of brush sizes is ``brush=0.5,4,near.png``.
         """
-        if os.path.exists(os.path.expanduser(text)):
-            return cls(text)
-        picture, *parts = text.split("@")
+        words = text.split("@")
+        # A file's own name may have one, such as photo@2x.png.
+        names = ("@".join(words[:count]) for count in range(len(words), 0, -1))
+        picture = next((name for name in names if os.path.exists(os.path.expanduser(name))), words[0])
+        parts = words[picture.count("@") + 1 :]
         given = {}
         for part in parts:
             name, _, value = (

@@ -1,6 +1,7 @@
 """Brushes: maps of sizes, strokes larger than the painting's pixels or the network allow, from fine to broad."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -192,6 +193,13 @@ def test_what_is_out_of_reach_is_said_for_each_size_of_a_map():
         transfer_of(Style(STYLE, brush=(1, 8, FADE)))
     with pytest.warns(UserWarning, match=r"brush=0.15 of style 2 is out of reach, its strokes are those of brush=0.2"):
         transfer_of([STYLE, Style(STYLE, brush=(0.15, 1, FADE))])
+
+
+def test_what_is_out_of_reach_is_said_once_for_each_end_of_a_map():
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        transfer_of(Style(STYLE, brush=(0.01, 100, FADE)))
+    assert [str(one.message).partition(" of style")[0] for one in told] == ["brush=0.01", "brush=100"]
 
 
 def test_the_pyramid_reduces_only_where_it_must():

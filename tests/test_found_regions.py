@@ -89,7 +89,9 @@ def test_the_areas_of_a_map_of_labels():
     mask, rest = regions.areas(grey)
     np.testing.assert_allclose(mask, grey, atol=1e-6)
     np.testing.assert_allclose(mask + rest, 1)
-    for plain, message in ((grey * 0, "the same everywhere"), (np.full((9, 9, 3), (200, 0, 0), np.uint8), "two areas")):
+    noise = np.random.default_rng(0).integers(0, 3, (90, 120)).astype(np.uint8)
+    red = np.full((9, 9, 3), (200, 0, 0), np.uint8)
+    for plain, message in ((grey * 0, "the same everywhere"), (noise, "the same everywhere"), (red, "two areas")):
         with pytest.raises(InputError, match=message):
             regions.areas(plain)
 

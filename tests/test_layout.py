@@ -15,7 +15,7 @@ def words(*lines):
 #: A module may import only from those before it.
 ORDER = words(
     "errors checks ambient distributed",
-    "moments losses",
+    "sums moments losses",
     "files checkpoints samples.strokes samples",
     "pictures pictures.formats pictures.pixels pictures.tiff pictures.decoding pictures.encoding pictures.sources",
     "images masks styles directions color sheet",

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nstlib import moments as moments_module
+from nstlib import sums
 from nstlib.moments import Moments, blend
 
 
@@ -38,7 +38,7 @@ def test_parts_add_up_to_the_whole(row, column):
 @pytest.fixture
 def small_parts(monkeypatch):
     """Sums over several parts of a small map, the last of which is shorter."""
-    monkeypatch.setattr(moments_module, "_PART", 9)
+    monkeypatch.setattr(sums, "_PART", 9)
 
 
 @pytest.mark.usefixtures("small_parts")
@@ -53,6 +53,23 @@ def test_derivatives(weights, layout):
 
     assert torch.autograd.gradcheck(sums, f)
     assert torch.autograd.gradgradcheck(sums, f)
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_several_weights_at_once_are_each_by_itself(layout):
+    f = features(2, 3, 4, 5).contiguous(memory_format=layout).requires_grad_()
+    ways = [features(1, 1, 4, 5), None, features(2, 1, 4, 5) ** 2]
+    together, alone = Moments.of_each(f, ways), [Moments.of(f, weights) for weights in ways]
+    for found, expected in zip(together, alone, strict=True):
+        for a, b in zip(found.tensors, expected.tensors, strict=True):
+            torch.testing.assert_close(a, b)
+    gradients = []
+    for moments in (together, alone):  # of the last, nothing depends on the sum
+        loss = moments[0].gram.sum() + (2 * moments[1].covariance).square().sum() + moments[2].second.square().sum()
+        gradients.append(torch.autograd.grad(loss, f)[0])
+    torch.testing.assert_close(*gradients)
+    assert torch.autograd.gradcheck(lambda f: [x for one in Moments.of_each(f, ways) for x in one.tensors[1:]], f)
 
 
 def test_the_gradient_of_a_channels_last_map_is_channels_last():

@@ -72,9 +72,11 @@ def test_tiled_regions_are_the_untiled_ones(style_loss, plan, size):
 
 CORNER = np.zeros((51, 64), bool)
 CORNER[:3, :3] = True
+SMALL = np.zeros((51, 64), bool)
+SMALL[:6, :6] = True
 
 
-@pytest.mark.parametrize("place", [LEFT, CORNER], ids=["large", "below the least share"])
+@pytest.mark.parametrize("place", [LEFT, SMALL, CORNER], ids=["large", "below the least share", "tiny"])
 def test_the_loss_is_that_of_each_region_by_its_share(place):
     """Computed once more, region by region, from maps of the first layer."""
     styles = [Style(STYLE, where=place, weight=1), Style(OTHER, where=0.25 * ~place, weight=3)]
@@ -89,7 +91,8 @@ def test_the_loss_is_that_of_each_region_by_its_share(place):
     expected = 0.0
     for region, picture in zip(transfer._scene.layout.at((51, 64)), (STYLE, OTHER), strict=True):
         mask, goal = region.mask.double(), moments(picture if picture is STYLE else OTHER)
-        expected += mask.mean().clamp_min(0.02) * region.weight * STYLE_LOSSES["gram"](moments(CONTENT, mask), goal)
+        share = max(mask.mean(), min(0.02, 3 * mask.mean()))
+        expected += share * region.weight * STYLE_LOSSES["gram"](moments(CONTENT, mask), goal)
     assert [region.weight for region in transfer._scene.layout.at((51, 64))] == [0.5, 1.5]
     assert found == pytest.approx(expected.item(), rel=1e-6)
 
@@ -351,6 +354,7 @@ def test_styles_are_read_from_text(tmp_path, monkeypatch):
         return style.picture, style.where, style.of, style.weight, style.brush
 
     assert fields("a@b.png") == ("a@b.png", None, None, 1, 1)
+    assert fields("a@b.png@sky.png@weight=2") == ("a@b.png", "sky.png", None, 2, 1)
     assert fields("a.jpg@sky.png") == ("a.jpg", "sky.png", None, 1, 1)
     assert fields("a.jpg@weight=3@of=p.png@brush=0.5") == ("a.jpg", None, "p.png", 3, 0.5)
     assert fields("a.jpg@labels.png#ff0000@weight=2") == ("a.jpg", ("labels.png", "#ff0000"), None, 2, 1)

@@ -10,7 +10,7 @@ from ..errors import InputError, check_choice
 from ..features import FULL, STYLE_LAYERS
 from ..images import fit_size, resize
 from ..losses import STYLE_LOSSES, content_loss, wasserstein_loss
-from ..moments import at_least_float32
+from ..sums import at_least_float32
 from ..terms.measures import feature_maps, layer_weights, product, style_moments
 
 #: Divisor of the cosines in :func:`structural_distance`: a row then weighs its most similar locations most.

@@ -5,7 +5,8 @@ import torch.nn.functional as F
 
 from ..features.rectangles import Piece, rectangle_of, shared_sums
 from ..features.tiling import feature_sums
-from ..moments import Moments, at_least_float32
+from ..moments import Moments
+from ..sums import at_least_float32
 
 
 def style_moments(backbone, image, layers, plan, weights=None):
@@ -94,7 +95,7 @@ def _sums_of_moments(ways):
     """Measure of a tap: the tensors of the :class:`Moments` by each of several weights, one by one."""
 
     def measure(features, rows, columns):
-        moments = [Moments.of(features, _part(weights, rows, columns)) for weights in ways]
+        moments = Moments.of_each(features, [_part(weights, rows, columns) for weights in ways])
         return tuple(tensor for one in moments for tensor in one.tensors)
 
     return measure

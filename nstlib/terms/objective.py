@@ -15,7 +15,8 @@ from ..images import composite, resize
 #: How much smaller than the picture the network may be shown it.
 REDUCTIONS = (1, 2, 4)
 #: A region counts by its share of the picture, but at least so much: small ones would be painted like their neighbours.
-LEAST_SHARE = 0.02
+#: Yet no more than so many times its share: a few pixels cannot have the statistics of a painting and become noise.
+LEAST_SHARE, MOST_TIMES = 0.02, 3.0
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Region:
         weight: of its style loss beside those of the other regions.
         reduction: one of :data:`REDUCTIONS`: how much the picture is reduced before it is compared with the styles.
         layers: names of those that are compared, or None for all of the style's.
-        least: share of the picture as which it counts if its own is smaller.
+        least: share of the picture as which it counts if its own is smaller; see :data:`MOST_TIMES`.
     """
 
     mask: torch.Tensor | None = None

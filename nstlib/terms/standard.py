@@ -6,7 +6,7 @@ from ..errors import InputError
 from ..losses import STYLE_LOSSES, content_loss, total_variation
 from ..moments import Moments
 from .measures import layer_weights, own_maps, product, squared_error, sums_over_regions
-from .objective import REDUCTIONS, reduced
+from .objective import MOST_TIMES, REDUCTIONS, reduced
 from .texture import blended, compared
 
 #: What is protected counts so much for the content, and so much for the style.
@@ -73,7 +73,8 @@ class StyleLoss:
     """Distance of the moments of feature maps to those of the styles; see :data:`~nstlib.losses.STYLE_LOSSES`.
 
     Every region has its own moments and its own target. Its loss counts by its share of the visible picture, so that
-    the style is as strong at each pixel as without regions, however large they are; small ones count as a least share.
+    the style is as strong at each pixel as without regions, however large they are, and up to three times as strong in
+    small ones.
     What is protected counts :data:`PROTECTED_STYLE` times. Regions may ask for the moments of the reduced picture.
 
     Args:
@@ -135,7 +136,8 @@ class StyleLoss:
                 weight, goals, least, _ = targets[index]
                 moments = Moments(*found[3 * place : 3 * place + 3])
                 # A part that cannot be seen is no smaller a share of the picture that the rest completes.
-                share = torch.where(visible > 0, moments.count.detach() / visible, 1).clamp_min(least)[:, 0, 0]
+                share = torch.where(visible > 0, moments.count.detach() / visible, 1)[:, 0, 0]
+                share = torch.maximum(share, (MOST_TIMES * share).clamp_max(least))
                 if self._rest is not None:
                     moments = moments + self._rest[layer]
                 # A mask without area has no statistics to compare.

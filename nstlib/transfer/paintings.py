@@ -144,9 +144,9 @@ def load_paintings(style, number, size, *, brush=1.0, layers=STYLE_LAYERS, least
         part = load_mask(style.of, image.shape[2:], f"the mask on style {number}", max_pixels=max_pixels)
     options |= {"weight": style.weight, "layers": style.layers, "least": least}
     paintings = [Painting(image, alpha, part, size, brush=brush * own, **options) for own in style.brushes]
-    for painting in paintings:
-        if painting.weights is not None and not painting.weights.any():
-            raise InputError(f"the mask on style {number} shows nothing but transparent pixels")
+    if any(painting.weights is not None and not painting.weights.any() for painting in paintings):
+        raise InputError(f"the mask on style {number} shows nothing but transparent pixels")
+    for painting in (paintings[0], *paintings[1:][-1:]):  # those of a map between them are no further out of reach
         if painting.brush != 1 and abs(painting.reach / painting.brush - 1) > _SAME:
             warnings.warn(
                 f"brush={painting.brush:g} of style {number} is out of reach, its strokes are those of "
