@@ -731,9 +731,11 @@ def test_the_contact_sheet_holds_all_snapshots(studio, tmp_path, monkeypatch):
     for number in range(2, 6):
         studio.snapshots.keep(studio.snapshots.kept[1].snapshot.__class__(**vars(studio.view.shown)), None)
         assert len(studio.snapshots.kept) == number
+    (tmp_path / "results").mkdir()
+    studio.file.value = "results/one.png"
     studio.saving.sheet.click()
-    assert "saved as snapshots.png" in studio.message
-    with Image.open(tmp_path / "snapshots.png") as sheet:
+    assert "saved as results/snapshots.png" in studio.message
+    with Image.open(tmp_path / "results" / "snapshots.png") as sheet:
         assert sheet.width > 3 * one.width
         assert sheet.height > 1.8 * one.height
 
