@@ -95,7 +95,7 @@ class Panel:
     def __init__(self, page):
         self.page = page
         expect(page.locator(".jp-Notebook .jp-Cell").first).to_be_visible()
-        expect(page.get_by_text("Python 3 (ipykernel)").first).to_be_visible()  # before that, it is idle for want of one
+        expect(page.get_by_text("Python 3 (ipykernel)").first).to_be_visible()  # idle is said before, too
         expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")).to_be_visible()
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_text("Run All Cells", exact=True).click()

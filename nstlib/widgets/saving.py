@@ -40,7 +40,7 @@ class Saving(widgets.VBox):
         self.button = button("Save", "download", self.save, tooltip, "6.2em")
         tooltip = f"write all snapshots on one sheet, {SHEET} beside the picture"
         self.sheet = button("Contact sheet", "th", self.save_sheet, tooltip)
-        about = {"description": "Settings from a picture", "icon": "sliders"}
+        about = {"description": "Settings from a picture", "icon": "sliders", "layout": widgets.Layout(width="auto")}
         about[TOOLTIP] = "put the controls to the settings that a picture was saved with"
         self._uploads = Uploads(self._uploaded, multiple=False, **about)
         super().__init__([row(self.button, self.file, self.format, self.sheet, self._uploads)])
