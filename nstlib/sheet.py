@@ -8,14 +8,15 @@ from .images import fit_size, load_image, resize, to_pil
 
 
 def contact_sheet(rows, titles=(), labels=(), side=256):
-    """Rows of pictures in square cells on white, with a title over each column and a label left of each row.
+    """Rows of pictures on white, with a title over each column and a label left of each row.
 
     Args:
         rows: sequence of rows, each a sequence of pictures: whatever :func:`~nstlib.images.load_image` takes. All rows
-            have the same number. Each is enlarged or reduced until its longer side fills the cell.
-        titles: one text a column, or none. They are broken into lines where they are wider than the cell.
+            have the same number. Each is enlarged or reduced until its longer side is ``side``; a row is as high as the
+            tallest of its pictures.
+        titles: one text a column, or none. They are broken into lines where they are wider than the column.
         labels: one text a row, or none.
-        side: of the cells, in pixels.
+        side: width of the columns in pixels.
 
     Returns:
         A PIL image.
@@ -39,21 +40,24 @@ def contact_sheet(rows, titles=(), labels=(), side=256):
     titles = [_wrapped(text, font, side) for text in titles]
     labels = [_wrapped(text, font, side) for text in labels]
     left, top = _extent(labels, font, gap)[0], _extent(titles, font, gap)[1]
-    size = left + columns * (side + gap) + gap, top + len(rows) * (side + gap) + gap
+    rows = [[load_image(source) for source in row] for row in rows]
+    sizes = [[fit_size(*picture.shape[2:], side) for picture in row] for row in rows]
+    heights = [max(_extent(labels, font, 0)[1], *(height for height, _ in row)) for row in sizes]
+    starts = [top + gap + sum(heights[:row]) + row * gap for row in range(len(rows))]
+    size = left + columns * (side + gap) + gap, starts[-1] + heights[-1] + gap
     sheet = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(sheet)
     for column, title in enumerate(titles):
         middle = left + gap + column * (side + gap) + side / 2
         pen.multiline_text((middle, top), title, "black", font, anchor="md", align="center")
     for row, label in enumerate(labels):
-        middle = top + gap + row * (side + gap) + side / 2
+        middle = starts[row] + heights[row] / 2
         pen.multiline_text((left, middle), label, "black", font, anchor="rm", align="right")
     for row, pictures in enumerate(rows):
-        for column, source in enumerate(pictures):
-            picture = load_image(source)
-            height, width = fit_size(*picture.shape[2:], side)
+        for column, picture in enumerate(pictures):
+            height, width = sizes[row][column]
             x = left + gap + column * (side + gap) + (side - width) // 2
-            y = top + gap + row * (side + gap) + (side - height) // 2
+            y = starts[row] + (heights[row] - height) // 2
             sheet.paste(to_pil(resize(picture, (height, width))), (x, y))
     return sheet
 

@@ -1,6 +1,7 @@
 """Every notebook runs from top to bottom and is committed clean."""
 
 import os
+import re
 
 import nbclient
 import nbformat
@@ -8,6 +9,7 @@ import pytest
 from conftest import ROOT
 
 import nstlib
+from nstlib.transfer.settings import OPTIONS
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -102,3 +104,19 @@ def test_runs(path, tmp_path, monkeypatch):
 def test_runs_in_half_precision(name, tmp_path, monkeypatch):
     notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
     execute(replaced(replaced(notebook, SHORT[name]), HALF[name]), tmp_path, monkeypatch)
+
+
+def test_every_knob_has_its_experiment():
+    notebook = nbformat.read(ROOT / "notebooks" / "02_hyperparameters.ipynb", as_version=4)
+    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    # What names a file or a machine, or leaves no choice, changes no picture.
+    knobs = set(OPTIONS) - {"canvas", "weights", "network", "device", "compile"}
+    assert not {name for name in knobs if not re.search(rf"\b{name}\b", code)}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS[:7], ids=lambda path: path.stem)
+def test_results_may_be_kept_on_drive(path):
+    cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    (place,) = [number for number, source in enumerate(cells) if "drive.mount" in source]
+    assert "DRIVE = False  # @param" in cells[place]
+    assert any("FOLDER" in source for source in cells[place + 1 :])

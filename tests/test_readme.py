@@ -1,4 +1,4 @@
-"""The README's snippets run, and the links in the documentation lead somewhere."""
+"""The snippets of the documentation run, and its links lead somewhere."""
 
 import re
 import shlex
@@ -23,6 +23,16 @@ def test_python_snippet(code, tmp_path, monkeypatch):
     monkeypatch.setattr("nstlib.transfer.presets.PRESETS", {"default": {"iterations": 3, "backbone": "compact"}})
     exec(re.sub(r"size=\d+", "size=64", code), {})
     assert (tmp_path / "result.png").exists() or "Studio" in code
+
+
+def test_page_for_code_of_ones_own():
+    page = (ROOT / "docs" / "library.md").read_text()
+    snippets, names = re.findall(r"```python\n(.*?)```", page, re.DOTALL), {}
+    for snippet in snippets:  # each goes on from the one before
+        exec(snippet, names)
+    assert len(snippets) == 5
+    assert {"content", "style", "tv", "darker", "total"} == set(names["step"].losses)
+    assert names["painted"].mean() < 0.8 * names["photograph"].mean()
 
 
 def test_command_lines_parse():

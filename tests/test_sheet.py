@@ -15,6 +15,10 @@ def plain(colour, width=40, height=20):
     return Image.new("RGB", (width, height), colour)
 
 
+def square(colour):
+    return plain(colour, 40, 40)
+
+
 def ink(sheet):
     """Columns and rows that are not all white."""
     dark = (np.array(sheet) < 128).any(2)
@@ -30,6 +34,15 @@ def test_pictures_fill_their_cells_and_stand_in_the_middle():
         assert ((sheet == colour).all(2) == expected).all()
 
 
+def test_a_row_is_as_high_as_its_tallest_picture_or_label():
+    rows = [[plain(RED), plain(RED)], [plain(BLUE), plain(BLUE, 20, 40)]]
+    assert contact_sheet(rows, side=64).size == (2 * 64 + 12, 32 + 64 + 12)
+    label = "a label of many words that is broken into lines and so is higher than its row"
+    low = contact_sheet([[plain(RED, 40, 2)]], labels=[label], side=64)
+    drawn = np.flatnonzero(ink(low)[1])
+    assert low.height > drawn[-1] - drawn[0] + 8 > 16
+
+
 def test_any_picture_will_do():
     pictures = [plain(RED, 32, 32), np.array(plain(RED, 8, 8)), torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1)]
     sheet = np.array(contact_sheet([pictures, pictures], side=32))
@@ -40,7 +53,7 @@ def test_any_picture_will_do():
 def test_titles_stay_above_their_columns(title):
     """Every other title is empty; so nothing may be drawn above those columns, nor in the gaps."""
     titles = [title, "", title]
-    sheet = contact_sheet([[plain("white")] * 3], titles=titles, side=128)
+    sheet = contact_sheet([[square("white")] * 3], titles=titles, side=128)
     dark = ink(sheet)[0]
     cells = [slice(8 + n * 136, 136 + n * 136) for n in range(3)]
     assert dark[cells[0]].any() == bool(title)
@@ -51,7 +64,7 @@ def test_titles_stay_above_their_columns(title):
 
 
 def test_labels_stand_left_of_their_rows():
-    rows = [[plain("white")], [plain("white")]]
+    rows = [[square("white")], [square("white")]]
     sheet = contact_sheet(rows, labels=["the photograph that is painted", ""], side=128)
     columns, rows = ink(sheet)
     assert columns[: -128 - 16].any()

@@ -1,4 +1,4 @@
-"""The studio as its users meet it: the quickstart notebook in JupyterLab, in a real browser.
+"""The studio as its users meet it: the quickstart notebook in JupyterLab and Notebook 7, in a real browser.
 
 Needs Debian's chromium (or any other, named in CHROMIUM). Screenshots are kept in the folder NSTLIB_SCREENSHOTS,
 or in pytest's temporary folder.
@@ -20,6 +20,8 @@ sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 PICTURES = os.environ.get("NSTLIB_SCREENSHOTS") and Path(os.environ["NSTLIB_SCREENSHOTS"])
+#: Where an application opens a notebook, by its module.
+PLACES = {"jupyterlab": "lab/tree", "notebook": "notebooks"}
 WAIT = 120_000  # milliseconds: beside other tests, kernel and browser together may get less than a core
 
 pytestmark = [
@@ -29,8 +31,8 @@ pytestmark = [
 
 
 @pytest.fixture
-def lab(tmp_path):
-    """Address of a JupyterLab that serves the quickstart notebook."""
+def address(request, tmp_path):
+    """Where an application shows the quickstart notebook; the parameter is its module."""
     notebook = nbformat.read(ROOT / "notebooks" / "00_quickstart.ipynb", as_version=4)
     nbformat.write(replaced(notebook, SHORT["00_quickstart"]), tmp_path / "00_quickstart.ipynb")
     for name, text in {
@@ -45,25 +47,25 @@ def lab(tmp_path):
         "JUPYTER_CONFIG_DIR": str(tmp_path / "config"), "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"),
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
     }  # fmt: skip
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0"]
+    command = [sys.executable, "-m", request.param, "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0"]
     command += ["--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True", f"--ServerApp.root_dir={tmp_path}"]
-    log = tmp_path / "lab.log"
+    log = tmp_path / "server.log"
     with (
         open(log, "w") as writer,
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server,
     ):
         try:
-            address = None
+            root = None
             for line in server.stderr:
                 writer.write(line)
                 found = re.search(r"http://127\.0\.0\.1:\d+/", line)
                 if found:
-                    address = found[0]
+                    root = found[0]
                     break
-            assert address, log.read_text()
+            assert root, log.read_text()
             # Nobody reads on: the pipe must not fill up.
             drain = subprocess.Popen(["cat"], stdin=server.stderr, stdout=subprocess.DEVNULL)
-            yield address
+            yield f"{root}{PLACES[request.param]}/00_quickstart.ipynb"
         finally:
             server.terminate()
             server.wait(30)
@@ -71,7 +73,7 @@ def lab(tmp_path):
 
 
 @pytest.fixture
-def page(lab):
+def page(address):
     with sync_api.sync_playwright() as playwright:
         options = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
         options += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
@@ -79,7 +81,7 @@ def page(lab):
         page = browser.new_page(viewport={"width": 1500, "height": 1400})
         page.set_default_timeout(WAIT)
         expect.set_options(timeout=WAIT)
-        page.goto(f"{lab}lab/tree/00_quickstart.ipynb")
+        page.goto(address)
         try:
             yield page
         finally:
@@ -87,68 +89,92 @@ def page(lab):
             browser.close()
 
 
-def test_studio(page, tmp_path):
-    pictures = PICTURES or tmp_path
+class Panel:
+    """The studio of the quickstart notebook on a page, all of whose cells are run."""
 
-    def button(name):
-        return page.locator("button.jupyter-button").filter(has_text=name)
+    def __init__(self, page):
+        self.page = page
+        expect(page.locator(".jp-Notebook .jp-Cell").first).to_be_visible()
+        expect(page.get_by_text("Python 3 (ipykernel)").first).to_be_visible()  # idle is said before, too
+        expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")).to_be_visible()
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_text("Run All Cells", exact=True).click()
+        self.start, self.painting = self.button("Start"), page.locator("img.nstlib-picture")
+        self.start.scroll_into_view_if_needed()
 
-    def control(name):
-        label = page.locator(".widget-label, .widget-label-basic")
+    def button(self, name):
+        return self.page.locator("button.jupyter-button").filter(has_text=name)
+
+    def control(self, name):
+        label = self.page.locator(".widget-label, .widget-label-basic")
         label = label.filter(has_text=re.compile(rf"^\s*(● )?{re.escape(name)}\s*$"))
-        return page.locator(".widget-inline-hbox").filter(has=label)
+        return self.page.locator(".widget-inline-hbox").filter(has=label)
 
-    def number(name, value):
-        readout = control(name).locator(".widget-readout")
+    def number(self, name, value):
+        readout = self.control(name).locator(".widget-readout")
         readout.click()
         readout.fill(str(value))
         readout.press("Enter")
 
-    def slide(name, key, until):
-        handle = control(name).locator(".noUi-handle")
+    def slide(self, name, key, until):
+        handle = self.control(name).locator(".noUi-handle")
         handle.focus()
         for _ in range(100):
-            if control(name).locator(".widget-readout").inner_text() == until:
+            if self.control(name).locator(".widget-readout").inner_text() == until:
                 return
             handle.press(key)
         raise AssertionError(f"{name} cannot be moved to {until}")
 
-    def enter(path):
-        field = page.get_by_placeholder("path, folder or address").first
+    def enter(self, path):
+        field = self.page.get_by_placeholder("path, folder or address").first
         field.fill(str(path))
         field.press("Enter")
 
-    def status(pattern):
-        line = page.locator(".jupyter-widgets.widget-html").filter(has_text=re.compile(pattern)).first
+    def status(self, pattern):
+        line = self.page.locator(".jupyter-widgets.widget-html").filter(has_text=re.compile(pattern)).first
         expect(line).to_be_visible()
         return line
 
-    def loss():
-        return float(re.search(r"loss ([\d.e+-]+)", status(r"loss [\d.]+").inner_text())[1])
+    def loss(self):
+        return float(re.search(r"loss ([\d.e+-]+)", self.status(r"loss [\d.]+").inner_text())[1])
 
-    expect(page.locator(".jp-Notebook .jp-Cell").first).to_be_visible()
-    expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible()
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_text("Run All Cells", exact=True).click()
-    start = button("Start")
-    start.scroll_into_view_if_needed()
-    for group in ("Optimization", "Size and network"):
-        page.get_by_text(group, exact=True).click()
-    slide("size", "Home", "original")
-    slide("size", "ArrowRight", "128")
-    number("iterations", 1000)
-    start.click()
+    def changes(self, before):
+        """Wait for another picture than that of the address ``before``."""
+        self.page.wait_for_function("old => document.querySelector('img.nstlib-picture').src != old", arg=before)
 
-    # It paints, and the picture changes.
-    status(r"iteration \d+ of 1000")
-    painting = page.locator("img.nstlib-picture")
-    first = painting.get_attribute("src")
-    page.wait_for_function("old => document.querySelector('img.nstlib-picture').src != old", arg=first)
-    status(r"iteration \d\d+ of")
+    def paint(self):
+        """Start a long painting, and see the picture change."""
+        self.page.get_by_text("Optimization", exact=True).click()
+        self.number("iterations", 1000)
+        self.start.click()
+        self.status(r"iteration \d+ of 1000")
+        self.changes(self.painting.get_attribute("src"))
+        self.status(r"iteration \d\d+ of")
+
+    def fits(self):
+        """Nothing is wider than the window, nothing is stretched or clipped."""
+        box = self.painting.bounding_box()
+        natural = self.painting.evaluate("image => image.naturalWidth / image.naturalHeight")
+        assert box["width"] / box["height"] == pytest.approx(natural, rel=0.02)
+        clipped = self.page.locator(".jupyter-widgets .widget-label").evaluate_all(
+            "labels => labels.filter(l => l.scrollWidth > l.clientWidth + 1).map(l => l.innerText)"
+        )
+        assert clipped == []
+        output = self.page.locator(".jp-OutputArea-output").filter(has=self.start).first
+        assert output.evaluate("e => e.scrollWidth - e.clientWidth") <= 1
+
+
+@pytest.mark.parametrize("address", ["jupyterlab"], indirect=True)
+def test_studio(page, tmp_path):
+    pictures, panel = PICTURES or tmp_path, Panel(page)
+    page.get_by_text("Size and network", exact=True).click()
+    panel.slide("size", "Home", "original")
+    panel.slide("size", "ArrowRight", "128")
+    panel.paint()
 
     # Beta moves while it runs, and the loss follows.
-    before = loss()
-    handle = control("style β").locator(".noUi-handle")
+    before = panel.loss()
+    handle = panel.control("style β").locator(".noUi-handle")
     handle.focus()
     handle.press("End")
     page.wait_for_function(
@@ -159,36 +185,37 @@ def test_studio(page, tmp_path):
     page.screenshot(path=pictures / "studio_painting.png")
 
     # A control moved is undone, a group is reset.
-    button("Undo").click()
-    expect(control("style β").locator(".widget-readout")).to_have_text("20")
+    panel.button("Undo").click()
+    expect(panel.control("style β").locator(".widget-readout")).to_have_text("20")
     handle.press("End")
-    button("Reset").first.click()
-    expect(control("style β").locator(".widget-readout")).to_have_text("20")
+    panel.button("Reset").first.click()
+    expect(panel.control("style β").locator(".widget-readout")).to_have_text("20")
 
-    button("Pause").click()
-    held = status("^paused").inner_text()
-    control("optimizer").locator("select").select_option("Adam")
+    panel.button("Pause").click()
+    held = panel.status("^paused").inner_text()
+    panel.control("optimizer").locator("select").select_option("Adam")
     expect(page.locator("pre").filter(has_text="optimizer='Adam'")).to_be_visible()
-    assert status("^paused").inner_text() == held
-    button("Resume").click()
-    status(r"^iteration \d+ of 1000")
-    button("Stop").click()
-    status("stopped after")
+    assert panel.status("^paused").inner_text() == held
+    panel.button("Resume").click()
+    panel.status(r"^iteration \d+ of 1000")
+    panel.button("Stop").click()
+    panel.status("stopped after")
 
     # What was stopped is kept; the photograph is wiped over it.
     expect(page.locator(".nstlib-thumbnail").filter(has_text=re.compile("^1$"))).to_be_visible()
-    shown = painting.get_attribute("src")
-    button("wipe").click()
-    page.wait_for_function("old => document.querySelector('img.nstlib-picture').src != old", arg=shown)
+    shown = panel.painting.get_attribute("src")
+    panel.button("wipe").click()
+    panel.changes(shown)
     page.screenshot(path=pictures / "studio_wipe.png")
-    button("100 %").click()
+    panel.button("100 %").click()
     picture = "document.querySelector('img.nstlib-picture')"
     page.wait_for_function(f"() => {picture}.width == {picture}.naturalWidth")
-    button("painting").click()
+    panel.button("painting").click()
 
-    button("Save").click()
-    status("saved as")
-    assert (tmp_path / "stylized.png").stat().st_size > 1000
+    panel.button("Save").click()
+    panel.status("saved as")
+    saved = tmp_path / "results" / "stylized.png"
+    assert saved.stat().st_size > 1000
     with page.expect_download() as download:
         page.get_by_role("link", name="download").click()
     assert download.value.suggested_filename == "stylized.png"
@@ -196,49 +223,53 @@ def test_studio(page, tmp_path):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"<html>not found</html>")
     with page.expect_file_chooser() as chooser:
-        button("Upload").first.click()
+        panel.button("Upload").first.click()
     chooser.value.set_files(broken)
-    status("broken.png.*not a picture")
+    panel.status("broken.png.*not a picture")
 
     # A path acts each time it is entered; the field is free for the next.
     late = tmp_path / "late.png"
-    enter(late)
-    status("no such file.*late.png")
+    panel.enter(late)
+    panel.status("no such file.*late.png")
     expect(page.get_by_placeholder("path, folder or address").first).to_have_value("")
-    shutil.copy(tmp_path / "stylized.png", late)
-    enter(late)
+    shutil.copy(saved, late)
+    panel.enter(late)
     expect(page.locator("pre").filter(has_text="late.png")).to_be_visible()
     expect(page.locator(".jupyter-widgets.widget-html").filter(has_text="no such file")).to_have_count(0)
-    slide("smooth γ", "ArrowLeft", "0")
+    panel.slide("smooth γ", "ArrowLeft", "0")
     expect(page.locator("pre").filter(has_text="tv_weight=0.0,")).to_be_visible()
-    slide("size", "Home", "original")
+    panel.slide("size", "Home", "original")
     expect(page.locator("pre").filter(has_text="size=None")).to_be_visible()
-    slide("size", "ArrowRight", "64")
+    panel.slide("size", "ArrowRight", "64")
 
     # The other settings are read as text; one that cannot be read is an error in the panel.
     page.get_by_text("Everything else").click()
-    seed = control("seed").locator("input")
+    seed = panel.control("seed").locator("input")
     seed.fill("many")
     seed.press("Enter")
-    status("seed: expected a whole number")
+    panel.status("seed: expected a whole number")
     seed.fill("7")
     seed.press("Enter")
     expect(page.locator("pre").filter(has_text="seed=7")).to_be_visible()
 
-    # Nothing is wider than the window, nothing is stretched or clipped.
     for width in (1500, 800):
         page.set_viewport_size({"width": width, "height": 1400})
-        control("compile").scroll_into_view_if_needed()
+        panel.control("compile").scroll_into_view_if_needed()
         page.screenshot(path=pictures / f"studio_more_{width}.png")
-        start.scroll_into_view_if_needed()
-        painting.scroll_into_view_if_needed()
+        panel.start.scroll_into_view_if_needed()
+        panel.painting.scroll_into_view_if_needed()
         page.screenshot(path=pictures / f"studio_{width}.png")
-        box = painting.bounding_box()
-        natural = painting.evaluate("image => image.naturalWidth / image.naturalHeight")
-        assert box["width"] / box["height"] == pytest.approx(natural, rel=0.02)
-        clipped = page.locator(".jupyter-widgets .widget-label").evaluate_all(
-            "labels => labels.filter(l => l.scrollWidth > l.clientWidth + 1).map(l => l.innerText)"
-        )
-        assert clipped == []
-        panel = page.locator(".jp-OutputArea-output").filter(has=start).first
-        assert panel.evaluate("e => e.scrollWidth - e.clientWidth") <= 1
+        panel.fits()
+
+
+@pytest.mark.parametrize("address", ["notebook"], indirect=True)
+def test_studio_in_notebook_7(page, tmp_path):
+    panel = Panel(page)
+    panel.paint()
+    for width in (1500, 800):
+        page.set_viewport_size({"width": width, "height": 1400})
+        panel.painting.scroll_into_view_if_needed()
+        page.screenshot(path=(PICTURES or tmp_path) / f"notebook_{width}.png")
+        panel.fits()
+    panel.button("Stop").click()
+    panel.status("stopped after")

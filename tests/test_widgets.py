@@ -731,11 +731,27 @@ def test_the_contact_sheet_holds_all_snapshots(studio, tmp_path, monkeypatch):
     for number in range(2, 6):
         studio.snapshots.keep(studio.snapshots.kept[1].snapshot.__class__(**vars(studio.view.shown)), None)
         assert len(studio.snapshots.kept) == number
+    (tmp_path / "results").mkdir()
+    studio.file.value = "results/one.png"
     studio.saving.sheet.click()
-    assert "saved as snapshots.png" in studio.message
-    with Image.open(tmp_path / "snapshots.png") as sheet:
+    assert "saved as results/snapshots.png" in studio.message
+    with Image.open(tmp_path / "results" / "snapshots.png") as sheet:
         assert sheet.width > 3 * one.width
         assert sheet.height > 1.8 * one.height
+
+
+def test_how_much_colour_is_kept_is_asked_only_where_any_is(studio):
+    strength = studio.controls["color_strength"].layout
+    assert strength.display == "none"
+    studio.controls["color"].value = "symmetric"
+    assert strength.display is None
+    studio.undo()
+    assert strength.display == "none"
+
+
+def test_controls_have_names_of_their_own(studio):
+    names = [control.description for control in studio.controls.values()]
+    assert len(names) == len(set(names))
 
 
 def test_undo_takes_moves_back_one_by_one(studio):
@@ -811,10 +827,11 @@ def test_every_control_says_what_it_does_and_when(studio):
 
 def test_curves_are_marked_where_something_was_moved():
     curves = Curves()
-    shot = {"state": "painting", "losses": {"style": 1.0, "total": 2.0}}
-    for iteration, weight in enumerate((20, 20, 300, 300), 1):
+    shot = {"state": "painting", "iterations": 100, "losses": {"style": 1.0, "total": 2.0}}
+    moves = {1: 20, 2: 20, 3: 30, 5: 40, 9: 300, 14: 300, 20: 100}  # dragged from 3 to 9, moved again at 20
+    for iteration, weight in moves.items():
         curves.add(SimpleNamespace(iteration=iteration, settings={"style_weight": weight}, **shot), LIVE)
-    assert curves._marks == [(3, "style_weight")]
+    assert curves._marks == [(3, "style"), (20, "style")]
     curves.clear()
     curves.add(SimpleNamespace(iteration=1, settings={"style_weight": 7}, **shot), LIVE)
     assert curves._marks == []

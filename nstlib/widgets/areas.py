@@ -77,6 +77,8 @@ class AreaControls(widgets.HBox):
         super().__init__([*parts, self.style, self.brush, self.weight], layout=layout)
         self.offer(offers, area.own)
         self.style.observe(self._draw, "value")
+        for control in (self.brush, self.weight):  # as long as the row has room
+            control.layout.flex, control.layout.max_width = "1 1 14.5em", "22em"
         for control in (self.style, self.brush, self.weight):
             control.observe(lambda _: changed(), "value")
 

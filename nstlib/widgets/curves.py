@@ -22,7 +22,7 @@ class Curves(widgets.Image):
 
     def clear(self):
         """Discard the losses of the previous painting."""
-        self._history, self._marks, self._live, self._next = [], [], None, 0.0
+        self._history, self._marks, self._live, self._moved, self._next = [], [], None, 0, 0.0
         self.value, self.layout.display = EMPTY, "none"
 
     def add(self, snapshot, live):
@@ -31,7 +31,12 @@ class Curves(widgets.Image):
         moved = [name for name, value in now.items() if self._live is not None and value != self._live.get(name)]
         self._live = now
         if moved:
-            self._marks.append((snapshot.iteration, ", ".join(moved)))
+            text = ", ".join(name.removesuffix("_weight").replace("_", " ") for name in moved)
+            # A slider that is dragged on is marked once, where that began.
+            dragged = snapshot.iteration - self._moved <= snapshot.iterations / 25
+            if not (dragged and self._marks and self._marks[-1][1] == text):
+                self._marks.append((snapshot.iteration, text))
+            self._moved = snapshot.iteration
         if not self._history or self._history[-1][0] != snapshot.iteration:
             self._history.append((snapshot.iteration, snapshot.losses))
         began = time.monotonic()
@@ -49,7 +54,7 @@ def plot_losses(history, marks=()):
         marks: list of ``(iteration, text)``, each drawn as a line with its text.
     """
     # Not pyplot: its global state is not safe in threads.
-    figure = Figure(figsize=(6.4, 2.4), dpi=100, layout="constrained", facecolor="none")
+    figure = Figure(figsize=(5.4, 2.3), dpi=140, layout="constrained", facecolor="none")
     axes = figure.subplots()
     iterations, losses = zip(*history, strict=True)
     for name in losses[0]:

@@ -38,7 +38,7 @@ TOOLTIP = "tooltip" if hasattr(widgets.DOMWidget, "tooltip") else "description_t
 
 def labelled(text, tooltip=""):
     """Keywords that give a control its label, its tooltip and the width common to all controls."""
-    style, layout = {"description_width": "9em"}, widgets.Layout(width="23.5em", max_width="100%")
+    style, layout = {"description_width": "9em"}, widgets.Layout(width="22.8em", max_width="100%")
     return {"description": text, TOOLTIP: tooltip or text, "style": style, "layout": layout}
 
 

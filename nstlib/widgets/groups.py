@@ -33,8 +33,10 @@ LABELS = {
     "brush": "stroke size",
     "direction": "along the photo",
     "colorless_grain": "grain without colour",
-    "color_strength": "keep colour",
+    "color": "colours",
+    "color_strength": "keep colours",
     "backbone": "network",
+    "network": "fingerprint",
     "init": "start from",
 }
 #: The values that sliders offer.

@@ -38,8 +38,9 @@ class Saving(widgets.VBox):
         self.format.observe(self._renamed, "value")
         tooltip = "write the picture at full size, with its settings inside"
         self.button = button("Save", "download", self.save, tooltip, "6.2em")
-        self.sheet = button("Contact sheet", "th", self.save_sheet, f"save all snapshots on one sheet, {SHEET}")
-        about = {"description": "Settings from a picture", "icon": "sliders"}
+        tooltip = f"write all snapshots on one sheet, {SHEET} beside the picture"
+        self.sheet = button("Contact sheet", "th", self.save_sheet, tooltip)
+        about = {"description": "Settings from a picture", "icon": "sliders", "layout": widgets.Layout(width="auto")}
         about[TOOLTIP] = "put the controls to the settings that a picture was saved with"
         self._uploads = Uploads(self._uploaded, multiple=False, **about)
         super().__init__([row(self.button, self.file, self.format, self.sheet, self._uploads)])
@@ -59,8 +60,9 @@ class Saving(widgets.VBox):
         self._write(self.file.value.strip(), lambda path: save_image(shown.image, path, alpha=alpha, settings=settings))
 
     def save_sheet(self):
-        """Write all snapshots on one sheet."""
-        self._write(SHEET, lambda path: self._view.snapshots.sheet().save(path))
+        """Write all snapshots on one sheet, beside the file named."""
+        place = str(Path(self.file.value.strip()).parent / SHEET)
+        self._write(place, lambda path: self._view.snapshots.sheet().save(path))
 
     def _write(self, name, write):
         try:

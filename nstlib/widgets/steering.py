@@ -52,6 +52,8 @@ class Steering(widgets.VBox):
         )
         for name, control in controls.items():
             control.observe(lambda change, name=name: self._moved(name, change), "value")
+        controls["color"].observe(self._show_color_strength, "value")
+        self._show_color_strength()
 
     def reset(self, names):
         """Put controls back to the values that the panel began with."""
@@ -116,6 +118,11 @@ class Steering(widgets.VBox):
             moved = moved.pop("style_layers", {}) | moved
         # Six digits are plenty, and they read well.
         return {other: float(f"{value:.6g}") for other, value in moved.items()}
+
+    def _show_color_strength(self, _=None):
+        """How much of the photograph's colours is kept is asked only where any of them are."""
+        none_kept = self._controls["color"].value == "style"
+        self._controls["color_strength"].layout.display = "none" if none_kept else None
 
     def _put_back(self, values):
         # What is not stored follows what is; the learning rate would follow the optimizer, which is put back first.

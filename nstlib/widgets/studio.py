@@ -68,9 +68,9 @@ class Studio(widgets.VBox):
         self.snapshots, self.save, self.file = self.view.snapshots, self.saving.save, self.saving.file
         self.buttons = {**self._bar.buttons, "save": self.saving.button}
         # In a narrow window, the picture comes above the controls.
-        easel = row(self.steering, wide(self.speeds, self._bar, self.view), reverse=True)
-        harvest = row(wide(self.view.curves), wide(self.saving, self.snapshots))
-        super().__init__([widgets.HTML(CSS), row(self.content, self.style), self.regions, easel, harvest, desk.box])
+        painted = wide(self.speeds, self._bar, self.view, self.saving, self.snapshots, self.view.curves)
+        easel = row(self.steering, painted, reverse=True)
+        super().__init__([widgets.HTML(CSS), row(self.content, self.style), self.regions, easel, desk.box])
         self.add_class("nstlib-panel")
         self._prepare()
         desk.refresh()
