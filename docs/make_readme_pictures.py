@@ -13,7 +13,6 @@ from nstlib.networks.upscale import upscale
 
 FOLDER = Path(__file__).parent / "rows"
 SIDE = 150
-FUR = (20, 100, 170, 250)  # of the cat, in its photograph of 451 x 300 pixels
 CAT = {"size": 288, "iterations": 150, "backbone": "compact", "progress": False}
 
 
@@ -73,10 +72,11 @@ def main():
     save("07", [regions.show(rocket, [sky, ground]), stylize(rocket, styles, **CAT), kept])
     strokes, middle = samples.style("swirls", size=1024), {**CAT, "size": 768, "iterations": 30}
     save("08", [stylize("sample:coffee", strokes, brush=brush, **middle) for brush in (0.5, 2, 4)])
-    along = [stylize(photograph, painting, direction=strength, **{**CAT, "size": 451}) for strength in (0, 1)]
-    save("direction", [samples.content("chelsea").crop(FUR), *(one.crop(FUR) for one in along)])
-    grain, motifs = Style(samples.style("embers", size=1024), layers="fine"), Style(painting, layers="coarse")
-    save("texture", [stylize(photograph, style, **CAT) for style in (grain.picture, painting, [grain, motifs])])
+    short = {**CAT, "size": 256, "iterations": 50}
+    along = [stylize("sample:coffee", "sample:swirls", direction=strength, **short) for strength in (0, 1)]
+    save("direction", [samples.content("coffee"), *along])
+    grain, motifs = Style("sample:embers", layers="fine"), Style(painting, layers="coarse")
+    save("texture", [stylize(photograph, style, **short) for style in (grain.picture, painting, [grain, motifs])])
 
 
 if __name__ == "__main__":
