@@ -70,8 +70,9 @@ def main():
     styles = [Style(painting, where=sky), Style("sample:scream", where=ground)]
     kept = stylize(astronaut, painting, protect=face_of(astronaut), **CAT)
     save("07", [regions.show(rocket, [sky, ground]), stylize(rocket, styles, **CAT), kept])
-    strokes, middle = samples.style("swirls", size=1024), {**CAT, "size": 768, "iterations": 30}
-    save("08", [stylize("sample:coffee", strokes, brush=brush, **middle) for brush in (0.5, 2, 4)])
+    strokes, middle = samples.style("embers", size=1024), {**CAT, "size": 768, "iterations": 24}
+    by_brush = [stylize("sample:rocket", strokes, brush=brush, **middle) for brush in (0.5, 2, 4)]
+    save("08", [one.crop((320, 140, 580, 400)) for one in by_brush])
     short = {**CAT, "size": 256, "iterations": 50}
     along = [stylize("sample:coffee", "sample:swirls", direction=strength, **short) for strength in (0, 1)]
     save("direction", [samples.content("coffee"), *along])
