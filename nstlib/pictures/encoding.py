@@ -30,7 +30,9 @@ def encode(pixels, path, suffix, settings, recipe=None):
     note = json.dumps({"nstlib": _plain_values(settings)} | ({} if recipe is None else {"recipe": recipe}))
     if suffix in (".tif", ".tiff"):
         extra = ["unassalpha"] if pixels.shape[2] == 4 else None
-        tifffile.imwrite(path, pixels, photometric="rgb", extrasamples=extra, description=note, compression="zlib")
+        # Without metadata, lest old versions of tifffile write a description of their own after ours.
+        about = {"photometric": "rgb", "extrasamples": extra, "description": note, "metadata": None}
+        tifffile.imwrite(path, pixels, **about, compression="zlib")
         return
     # To memory first: on a full disk, Pillow writes a truncated JPEG without raising.
     file = io.BytesIO()

@@ -16,7 +16,7 @@ _COLOURS = {"MINISWHITE": 1, "MINISBLACK": 1, "RGB": 3, "SEPARATED": 4}
 _RAW = ("CFA", "LINEAR_RAW")
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 _PREMULTIPLIED, _STRAIGHT = 1, 2  # values of ExtraSamples for alpha channels
-_ORIENTATION = 274
+_ORIENTATION, _PROFILE = 274, 34675
 
 
 def read_tiff(file, name, max_pixels):
@@ -98,6 +98,6 @@ def _pixels(samples, page, photometric, name):
         colours,
         alpha=None if channel is None else samples[..., count + channel],
         premultiplied=channel is not None and extras[channel] == _PREMULTIPLIED,
-        profile=page.iccprofile,
+        profile=page.tags.valueof(_PROFILE),
         orientation=page.tags.valueof(_ORIENTATION, 1),
     )
