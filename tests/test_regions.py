@@ -250,7 +250,9 @@ def test_labels_are_found_in_blurred_and_noisy_maps(tmp_path):
 
 def test_a_mask_of_another_size_is_resized_if_its_proportions_fit():
     large = np.repeat(np.repeat(LEFT, 3, 0), 3, 1)
-    same(paint([Style(STYLE, where=large), OTHER]), paint([Style(STYLE, where=LEFT), OTHER]), 0.05)
+    # Single pixels at the border may differ: Adam takes a full step, however small a gradient is.
+    resized, right, wrong = (paint([Style(STYLE, where=mask), OTHER])[0] for mask in (large, LEFT, ~LEFT))
+    assert (resized - right).abs().mean() < 0.2 * (wrong - right).abs().mean()
     for shape in ((50, 64), (51, 65), (102, 128), (17, 21)):
         assert load_mask(np.ones(shape), (51, 64), "the mask").shape[2:] == shape
     for shape in ((51, 60), (64, 51), (51, 51), (3, 4000)):
