@@ -64,7 +64,7 @@ def test_shared_moments_give_the_whole_picture_the_style():
     pictures = samples.content("astronaut"), samples.style("starry_night")
     content, style = (np.array(picture.resize((128, 96))) for picture in pictures)
     content[:, :64] //= 4  # two halves that differ
-    options = {"size": 128, "iterations": 40, "backbone": "compact", "progress": False}
+    options = {"size": 128, "iterations": 20, "backbone": "compact", "progress": False}
     tiling = {"tile": 64, "overlap": 16, "rounds": 2}
     net = load_backbone("compact")
     target = style_moments(net, load_image(style), STYLE_LAYERS, FULL)
