@@ -178,10 +178,8 @@ def _sizes(given, keeper, options):
 
 def _maps(given, keeper, options):
     def rows():
-        photo, paintings = (
-            picture("coffee", given.size),
-            [picture(name, given.size) for pair in STYLES for name in pair],
-        )
+        photo = picture("coffee", given.size)
+        paintings = [picture(name, given.size) for pair in STYLES for name in pair]
         across = torch.linspace(0, 1, photo.shape[3]).expand(photo.shape[2:])
         plain = {"backbone": options["backbone"], "size": given.size, "precision": "float32"}
         whole = seconds(photo, paintings[0], **plain)
