@@ -29,13 +29,21 @@ def single_precision():
         yield
 
 
+@pytest.fixture(scope="session")
+def known():
+    """All files of the repository and of the folder where the tests were started."""
+    return {folder: _files(folder) for folder in {ROOT, Path.cwd()}}
+
+
 @pytest.fixture(autouse=True)
-def no_litter():
+def no_litter(known):
     """No test leaves a file behind, neither in the repository nor where it was started."""
-    folders = {ROOT, Path.cwd()}
-    before = set().union(*map(_files, folders))
     yield
-    left = set().union(*map(_files, folders)) - before
+    left = set()
+    for folder, files in known.items():
+        found = _files(folder)
+        left |= found - files
+        known[folder] = found
     assert not left, f"left behind: {', '.join(sorted(left))}"
 
 

@@ -1,6 +1,7 @@
 """The caller's torch: whatever it is set to, the library makes ordinary tensors and leaves everything as it was."""
 
 import contextlib
+import functools
 import random
 
 import numpy as np
@@ -87,6 +88,12 @@ def upscaler_training(folder, **options):
     return UpscalerTraining([folder], 2, steps=3, batch_size=2, crop=12, **options)
 
 
+@functools.cache
+def plain_losses(training, folder):
+    """Of all steps, where torch is as it comes; computed once for all ambiences."""
+    return [step.losses for step in training(folder)]
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -125,7 +132,7 @@ def test_a_picture_made_in_inference_mode_is_enlarged():
 
 
 def test_distillation_works_and_is_the_same(folder, ambience, tmp_path):
-    expected = [step.losses for step in distillation(folder)]
+    expected = plain_losses(distillation, folder)
     with ambience():
         run, precise = distillation(folder), torch.get_default_dtype() == torch.float64
         found = [step.losses for step in run]
@@ -139,7 +146,7 @@ def test_distillation_works_and_is_the_same(folder, ambience, tmp_path):
 
 
 def test_training_an_upscaler_works_and_is_the_same(folder, ambience, tmp_path):
-    expected = [step.losses for step in upscaler_training(folder)]
+    expected = plain_losses(upscaler_training, folder)
     with ambience():
         run = upscaler_training(folder)
         assert [step.losses for step in run] == expected

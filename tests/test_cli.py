@@ -40,32 +40,16 @@ def pixels(path):
         return np.asarray(picture)
 
 
-def command(folder, *arguments, variables={}, **options):  # noqa: B006
-    return subprocess.run(
-        [sys.executable, "-m", "nstlib", *arguments], cwd=folder, capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables}, timeout=120, **options,
-    )  # fmt: skip
-
-
 def call(*arguments):
-    """The same without a process."""
+    """The command without a process."""
     return cli.main([str(argument) for argument in arguments])
 
 
 def test_paints_a_file(folder):
-    done = command(
-        folder,
-        "content.png",
-        "style.png",
-        "other.jpg",
-        "-o",
-        "out.png",
-        *FAST,
-        "--beta",
-        "3",
-        "--style-layers",
-        "relu1_1,relu3_1=0.5",
-    )
+    options = *FAST, "--beta", "3", "--style-layers", "relu1_1,relu3_1=0.5"
+    command = [sys.executable, "-m", "nstlib", "content.png", "style.png", "other.jpg", "-o", "out.png", *options]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, env=environment)
     assert (done.returncode, done.stdout, done.stderr) == (0, "out.png\n", "")
     assert pixels(folder / "out.png").shape == (51, 64, 3)
     settings = read_settings(folder / "out.png")
@@ -73,18 +57,20 @@ def test_paints_a_file(folder):
     assert settings["style_layers"] == {"relu1_1": 1.0, "relu3_1": 0.5}
 
 
-def test_enlarges_what_it_painted(folder):
-    done = command(folder, "content.png", "style.png", "-o", "large.png", "--upscale", "2", *FAST)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "large.png\n", "")
-    assert pixels(folder / "large.png").shape == (102, 128, 3)
-    assert read_settings(folder / "large.png")["upscale"] == 2
+def test_enlarges_what_it_painted(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    assert call("content.png", "style.png", "-o", "large.png", "--upscale", "2", *FAST) == 0
+    assert capsys.readouterr() == ("large.png\n", "")
+    assert pixels("large.png").shape == (102, 128, 3)
+    assert read_settings("large.png")["upscale"] == 2
 
 
-def test_default_is_the_documented_one(folder):
-    done = command(folder, "sample:chelsea", "sample:swirls", "--size", "64", "--iterations", "2")
-    assert done.returncode == 0
-    assert "64x43, iteration 2/2" in done.stderr  # a progress bar
-    assert (folder / "stylized.png").exists()
+@pytest.mark.filterwarnings("default:backbone='auto'")
+def test_default_is_the_documented_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert call("sample:chelsea", "sample:swirls", "--size", "64", "--iterations", "2") == 0
+    assert "64x43, iteration 2/2" in capsys.readouterr().err  # a progress bar
+    assert (tmp_path / "stylized.png").exists()
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".webp", ".tif"])
@@ -223,6 +209,12 @@ def test_help_shows_examples_that_parse_and_the_exit_status():
         assert f"\n  {status} " in text
 
 
+@pytest.mark.parametrize(("called", "name"), [("bin/nstlib", "nstlib"), ("nstlib/__main__.py", "python -m nstlib")])
+def test_help_names_the_command_as_it_was_called(called, name, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [called])
+    assert make_parser().format_help().startswith(f"usage: {name} [options]")
+
+
 def test_version(capsys):
     with pytest.raises(SystemExit) as stop:
         call("--version")
@@ -335,16 +327,17 @@ def test_nothing_of_the_process_is_changed_for_good(folder, capsys):
     assert state() == before
 
 
-def test_estimate_answers_before_the_work(folder):
+def test_estimate_answers_before_the_work(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
     options = "--backbone", "compact", "--size", "256", "--precision", "float32"
-    done = command(folder, "content.png", "style.png", *options, "--estimate")
-    assert done.returncode == 0
-    assert "this transfer: 256 x 205 pixels, float32, untiled: 0." in done.stdout
-    assert "pixels on the longer side" in done.stdout
+    assert call("content.png", "style.png", *options, "--estimate") == 0
+    output = capsys.readouterr().out
+    assert "this transfer: 256 x 205 pixels, float32, untiled: 0." in output
+    assert "pixels on the longer side" in output
     assert not (folder / "stylized.png").exists()
 
 
-def start(folder, *arguments, variables={}):  # noqa: B006
+def start(folder, *arguments):
     """The same command, not waited for."""
     return subprocess.Popen(
         [sys.executable, "-m", "nstlib", "content.png", "style.png", "--backbone", "compact", *arguments],
@@ -352,7 +345,7 @@ def start(folder, *arguments, variables={}):  # noqa: B006
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
 
 
@@ -362,6 +355,23 @@ def wait_for(condition, process, seconds=60):
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+class Terminal(io.StringIO):
+    """What the command prints on, where something happens as soon as a word is read."""
+
+    def __init__(self, word, act):
+        super().__init__()
+        self.waiting = {word: act}
+
+    def write(self, text):
+        for word in [word for word in self.waiting if word in text]:
+            self.waiting.pop(word)()
+        return super().write(text)
+
+
+def ctrl_c():
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_ctrl_c_saves_the_picture_so_far(folder):
@@ -380,18 +390,15 @@ def test_ctrl_c_saves_the_picture_so_far(folder):
     assert (folder / "state.pt").exists()
 
 
-def test_ctrl_c_while_enlarging_saves_the_small_picture(folder):
-    process = start(folder, "-o", "out.png", "--size", "1024", "--levels", "1", "--iterations", "1", "--upscale", "4")
-    line = ""
-    while "tile" not in line:
-        line += process.stderr.read(1)
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == cli.EXIT_INTERRUPTED
-    assert "interrupted while enlarging: this is the picture before" in error
-    assert "Traceback" not in error
-    assert pixels(folder / "out.png").shape == (819, 1024, 3)
-    assert "upscale" not in read_settings(folder / "out.png")
+@pytest.mark.filterwarnings("default:interrupted")
+def test_ctrl_c_while_enlarging_saves_the_small_picture(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "stderr", Terminal("tile", ctrl_c))
+    arguments = ["-o", "out.png", "--backbone", "compact", "--size", "64", "--iterations", "1", "--upscale", "4"]
+    assert call("content.png", "style.png", *arguments) == cli.EXIT_INTERRUPTED
+    assert "interrupted while enlarging: this is the picture before" in sys.stderr.getvalue()
+    assert pixels("out.png").shape == (51, 64, 3)
+    assert "upscale" not in read_settings("out.png")
 
 
 def test_ctrl_c_before_there_is_a_picture(folder, capsys):
@@ -399,7 +406,7 @@ def test_ctrl_c_before_there_is_a_picture(folder, capsys):
         """Ctrl-C comes while the photograph is fetched."""
 
         def do_GET(self):
-            os.kill(os.getpid(), signal.SIGINT)
+            ctrl_c()
             time.sleep(0.2)
 
         def log_message(self, *_):
@@ -478,37 +485,32 @@ def test_a_disk_too_small_for_the_checkpoint(folder, monkeypatch, capsys):
     assert not os.path.exists("state.pt")
 
 
-def test_a_folder_that_goes_away(folder):
+def test_a_folder_that_goes_away(folder, monkeypatch):
     """While it paints, like a disk that is unplugged."""
-    (folder / "disk").mkdir()
-    (folder / "tmp").mkdir()
-    process = start(
-        folder, "-o", "disk/out.png", "--size", "128", "--iterations", "40", variables={"TMPDIR": str(folder / "tmp")}
-    )
-    line = ""
-    while "iteration" not in line:
-        line += process.stderr.read(1)
-    (folder / "disk").rmdir()
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == cli.EXIT_FAILED
-    assert f"the picture is kept as {folder / 'tmp' / 'out.png'}" in error
-    assert pixels(folder / "tmp" / "out.png").shape == (102, 128, 3)
+    disk, temporary = folder / "disk", folder / "tmp"
+    disk.mkdir()
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    monkeypatch.setattr(sys, "stderr", Terminal("iteration", disk.rmdir))
+    assert call(folder / "content.png", folder / "style.png", "-o", disk / "out.png", *FAST[:-1]) == cli.EXIT_FAILED
+    assert f"the picture is kept as {temporary / 'out.png'}" in sys.stderr.getvalue()
+    assert pixels(temporary / "out.png").shape == (51, 64, 3)
 
 
-def test_killed_and_resumed_is_as_if_nothing_had_been(folder):
-    options = ("--size", "128", "--levels", "2", "--iterations", "30", "--quiet")
-    whole = command(folder, "content.png", "style.png", "--backbone", "compact", *options, "-o", "whole.png")
-    options = (*options, "--checkpoint", "state.pt")
-    assert whole.returncode == 0
-    process = start(folder, *options, "--checkpoint-every", "0", "-o", "part.png")
+def test_killed_and_resumed_is_as_if_nothing_had_been(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    options = "--size", "64", "--levels", "2", "--iterations", "20", "--precision", "float32", "--quiet"
+    common = "content.png", "style.png", "--backbone", "compact", *options
+    assert call(*common, "-o", "whole.png") == 0
+    options = (*options, "--checkpoint", "state.pt", "--checkpoint-every", "0", "-o", "part.png")
+    process = start(folder, *options)
     wait_for((folder / "state.pt").exists, process)
     process.kill()
     process.wait()
     process.stderr.close()
     assert not (folder / "part.png").exists()
-    rest = command(folder, "content.png", "style.png", "--backbone", "compact", *options, "--resume", "-o", "part.png")
-    assert rest.returncode == 0
-    assert np.array_equal(pixels(folder / "whole.png"), pixels(folder / "part.png"))
+    assert call(*common, *options, "--resume") == 0
+    assert np.array_equal(pixels("whole.png"), pixels("part.png"))
 
 
 def test_style_strength_is_stored_as_the_weights_it_stands_for(tmp_path):

@@ -128,11 +128,11 @@ def test_three_of_four_steps_are_on_student_images_of_every_scale_in_turn(crops)
 
 
 def test_resumed_training_is_the_uninterrupted_one(crops, tmp_path):
-    whole = [step.losses for step in training(crops)]
-    for stop in (1, 2, 5):
-        path = tmp_path / f"{stop}.pt"
-        list(itertools.islice(training(crops, checkpoint=path, save_every=1), stop))
-        assert [step.losses for step in training(crops, checkpoint=path)] == whole[stop:]
+    losses = []
+    for stop in (1, 2, 5, 6):
+        run = training(crops, checkpoint=tmp_path / "state.pt", save_every=1)
+        losses += [step.losses for step in itertools.islice(run, stop - len(losses))]
+    assert losses == [step.losses for step in training(crops)]
 
 
 def test_exported_weights_are_a_compact_backbone(crops, tmp_path):
@@ -147,7 +147,7 @@ def test_exported_weights_are_a_compact_backbone(crops, tmp_path):
     torch.testing.assert_close(net(image, ["conv5_1"])["conv5_1"], goals["conv5_1"], rtol=0.02, atol=0.02)
 
 
-@pytest.mark.parametrize("batch_size", [2, 3, 5, 40])
+@pytest.mark.parametrize("batch_size", [2, 3, 9])
 def test_batch_sizes(crops, batch_size):
     for step in training(crops, steps=3, batch_size=batch_size):
         assert all(np.isfinite(loss) for loss in step.losses.values())
@@ -286,9 +286,10 @@ def test_photographs_are_read_as_pictures_everywhere_else(tmp_path):
     assert (clear == 255).all()
 
 
-def test_command_trains_and_exports(tmp_path, crops):
-    state, vgg = {}, Backbone.random(ARCHITECTURES["vgg19"], deepest="relu5_1")
-    for index, layer in enumerate(layer_names(ARCHITECTURES["vgg19"])):
+def test_command_trains_and_exports(tmp_path, crops, monkeypatch):
+    monkeypatch.setitem(ARCHITECTURES, "vgg19", TEACHER)
+    state, vgg = {}, Backbone.random(TEACHER, deepest="relu5_1")
+    for index, layer in enumerate(layer_names(TEACHER)):
         if layer in vgg.convs:
             state[f"features.{index}.weight"] = vgg.convs[layer].weight.detach()
             state[f"features.{index}.bias"] = vgg.convs[layer].bias.detach()

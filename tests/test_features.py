@@ -8,9 +8,9 @@ import sys
 
 import pytest
 import torch
-import torchvision
 from conftest import make_net
 from safetensors.torch import save_file
+from torchvision.models import vgg
 
 from nstlib import InputError, Moments, load_backbone, load_image
 from nstlib.features.backbone import (
@@ -27,14 +27,23 @@ from nstlib.features.pretrained import COMPACT_WEIGHTS, metadata
 from nstlib.features.weight_files import read_weights
 
 
+def torchvisions(kind):
+    """The features of torchvision's network with its random weights; those of its classifier take seconds."""
+    features = vgg.make_layers(vgg.cfgs[{"vgg16": "D", "vgg19": "E"}[kind]])
+    for layer in features:
+        if isinstance(layer, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    return features
+
+
 @pytest.fixture(scope="module")
-def vgg(tmp_path_factory):
+def vgg19(tmp_path_factory):
     """torchvision's VGG-19 with random weights, and a file of them."""
     torch.manual_seed(0)
-    model = torchvision.models.vgg19(weights=None).eval()
+    features = torchvisions("vgg19")
     path = tmp_path_factory.mktemp("weights") / "vgg19.pth"
-    torch.save({k: v for k, v in model.state_dict().items() if k.startswith("features")}, path)
-    return model, path
+    torch.save(features.state_dict(prefix="features."), path)
+    return features, path
 
 
 @pytest.fixture
@@ -62,19 +71,19 @@ def offline(cache, monkeypatch):
 @pytest.mark.parametrize(
     ("layer", "index"), [("relu1_1", 1), ("relu3_4", 17), ("conv4_2", 21), ("relu5_1", 29), ("pool2", 9)]
 )
-def test_layers_are_those_of_torchvision(vgg, layer, index):
-    model, path = vgg
+def test_layers_are_those_of_torchvision(vgg19, layer, index):
+    model, path = vgg19
     net = load_backbone("vgg19", weights=path, deepest=layer, padding="zeros")
     image = torch.rand(1, 3, 48, 40)
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
-    features = torch.nn.Sequential(*list(model.features)[: index + 1])
+    features = model[: index + 1]
     expected = features(((image - mean) / std).clone())
     torch.testing.assert_close(net(image, [layer])[layer], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_vgg16_names():
     indices = {name: i for i, name in enumerate(layer_names(ARCHITECTURES["vgg16"]))}
-    model = torchvision.models.vgg16(weights=None).features
+    model = torchvisions("vgg16")
     for name, i in indices.items():
         kind = {"conv": torch.nn.Conv2d, "relu": torch.nn.ReLU, "pool": torch.nn.MaxPool2d}[name[:4]]
         assert isinstance(model[i], kind)
@@ -128,11 +137,11 @@ def test_compact_ships_and_repeats():
     assert all(torch.equal(first[layer], second[layer]) for layer in first)
 
 
-def test_weights_from_the_environment(vgg, monkeypatch):
-    monkeypatch.setenv("NSTLIB_VGG19", str(vgg[1]))
-    assert torch.equal(load_backbone("vgg19").convs["conv1_1"].weight, vgg[0].features[0].weight)
-    monkeypatch.setenv("NSTLIB_VGG19_TORCHVISION", str(vgg[1]))
-    assert torch.equal(load_backbone("vgg19_torchvision").convs["conv1_1"].weight, vgg[0].features[0].weight)
+def test_weights_from_the_environment(vgg19, monkeypatch):
+    monkeypatch.setenv("NSTLIB_VGG19", str(vgg19[1]))
+    assert torch.equal(load_backbone("vgg19").convs["conv1_1"].weight, vgg19[0][0].weight)
+    monkeypatch.setenv("NSTLIB_VGG19_TORCHVISION", str(vgg19[1]))
+    assert torch.equal(load_backbone("vgg19_torchvision").convs["conv1_1"].weight, vgg19[0][0].weight)
 
 
 def test_reference_by_name_fails_clearly_offline(offline):
@@ -143,12 +152,12 @@ def test_reference_by_name_fails_clearly_offline(offline):
         load_backbone("vgg19")
 
 
-def test_download_checks_the_hash(monkeypatch, cache, vgg):
+def test_download_checks_the_hash(monkeypatch, cache, vgg19):
     calls = []
 
     def download(url, path, hash_prefix):
         calls.append((url, hash_prefix))
-        torch.save(vgg[0].features[:2].state_dict(), path, _use_new_zipfile_serialization=False)
+        torch.save(vgg19[0][:2].state_dict(), path, _use_new_zipfile_serialization=False)
         os.truncate(path, 574_673_361)  # as long as the real one
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
@@ -181,16 +190,16 @@ def test_half_a_download_in_the_cache(offline, cache):
     ],
     ids=["state_dict", "model", "DataParallel", "compiled", "parallel features", "features alone", "classifier"],
 )
-def test_wrapped_weights_are_unwrapped(vgg, tmp_path, wrap):
-    torch.save(wrap(vgg[0].features.state_dict(prefix="features.")), tmp_path / "w.pth")
+def test_wrapped_weights_are_unwrapped(vgg19, tmp_path, wrap):
+    torch.save(wrap(vgg19[0].state_dict(prefix="features.")), tmp_path / "w.pth")
     net = load_backbone(weights=tmp_path / "w.pth", deepest="relu1_1")
-    assert torch.equal(net.convs["conv1_1"].weight, vgg[0].features[0].weight)
+    assert torch.equal(net.convs["conv1_1"].weight, vgg19[0][0].weight)
 
 
-def test_a_file_is_recognised_by_its_content(vgg, tmp_path):
-    torch.save(torchvision.models.vgg16(weights=None).features.state_dict(), tmp_path / "vgg16.pth")
+def test_a_file_is_recognised_by_its_content(vgg19, tmp_path):
+    torch.save(torchvisions("vgg16").state_dict(), tmp_path / "vgg16.pth")
     shutil.copy(COMPACT_WEIGHTS, tmp_path / "mine.pth")
-    files = {"vgg19": vgg[1], "vgg16": tmp_path / "vgg16.pth", "compact": tmp_path / "mine.pth"}
+    files = {"vgg19": vgg19[1], "vgg16": tmp_path / "vgg16.pth", "compact": tmp_path / "mine.pth"}
     for name, path in files.items():
         net = load_backbone("auto", weights=path)
         widths = [width for block in ARCHITECTURES[name] for width in block]
@@ -200,16 +209,16 @@ def test_a_file_is_recognised_by_its_content(vgg, tmp_path):
                 load_backbone(other, weights=path)
 
 
-def test_tilde_is_expanded(vgg, tmp_path, monkeypatch):
+def test_tilde_is_expanded(vgg19, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    shutil.copy(vgg[1], tmp_path / "w.pth")
+    shutil.copy(vgg19[1], tmp_path / "w.pth")
     load_backbone("vgg19", weights="~/w.pth", deepest="relu1_1")
     monkeypatch.setenv("NSTLIB_VGG19", "~/w.pth")
     load_backbone("vgg19", deepest="relu1_1")
 
 
-def test_partial_weights_are_enough_for_shallow_layers(tmp_path, vgg):
-    state = {k: v.contiguous() for k, v in torch.load(vgg[1]).items() if int(k.split(".")[1]) <= 10}
+def test_partial_weights_are_enough_for_shallow_layers(tmp_path, vgg19):
+    state = {k: v.contiguous() for k, v in torch.load(vgg19[1]).items() if int(k.split(".")[1]) <= 10}
     save_file(state, tmp_path / "part.safetensors")
     load_backbone("vgg19", deepest="relu3_1", weights=tmp_path / "part.safetensors")
     with pytest.raises(InputError, match="part.safetensors lack conv3_2, which relu4_1 needs"):
@@ -226,8 +235,8 @@ def test_broken_weight_files(tmp_path, content, suffix):
 
 
 @pytest.mark.parametrize("form", ["zip", "pickle", "safetensors"])
-def test_cut_off_weight_files(tmp_path, vgg, form):
-    path, state = tmp_path / "w.pth", vgg[0].features[:4].state_dict()
+def test_cut_off_weight_files(tmp_path, vgg19, form):
+    path, state = tmp_path / "w.pth", vgg19[0][:4].state_dict()
     if form == "safetensors":
         save_file(state, path)
     else:

@@ -1,5 +1,6 @@
 """Estimates and plans."""
 
+import functools
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -28,6 +29,7 @@ from nstlib.transfer.memory import (
 from conftest import make_picture  # isort: skip
 
 
+@functools.cache
 def vgg19():
     return Backbone(ARCHITECTURES["vgg19"], deepest="relu5_1")
 

@@ -20,51 +20,61 @@ def brush_strokes(name, size, seed):
     """
     random = np.random.default_rng(seed)
     palette = np.array([[int(code[i : i + 2], 16) for i in (1, 3, 5)] for code in PALETTES[name]])
-    scale = size / 512
     angle, tone = _flow(random)
     canvas = Image.new("RGB", (size, size), tuple(palette[0]))
     pen = ImageDraw.Draw(canvas)
-    for width in (22, 14, 9, 5):  # broad strokes first, details on top
-        for _ in range(int(330 * 22 / width)):
-            x, y = random.random(2) * 1.1 - 0.05
-            shade = np.clip(tone(x, y) + random.normal(0, 0.06), 0, 0.999)
-            colour = palette[int(shade * len(palette))] * random.uniform(0.85, 1.12)
-            _stroke(pen, x * size, y * size, width * scale, 8 * width * scale, angle, colour, random, size)
+    for broad in (22, 14, 9, 5):  # broad strokes first, details on top
+        width = broad * size / 512
+        hairs = max(3, round(width / 2.2))
+        strokes = [
+            (random.random(2), random.normal(0, 0.06), random.uniform(0.85, 1.12), random.normal(0, 12, hairs))
+            for _ in range(int(330 * 22 / broad))
+        ]
+        places, tones, lights, tints = map(np.array, zip(*strokes, strict=True))
+        x, y = places.T * 1.1 - 0.05
+        shades = np.clip(tone(x, y) + tones, 0, 0.999)
+        colours = palette[(shades * len(palette)).astype(int)] * lights[:, None]
+        colours = np.clip(colours[:, None] + tints[..., None], 0, 255).astype(int)  # (strokes, hairs, 3)
+        for lines, inks in zip(_hairs(x * size, y * size, width, hairs, angle, size), colours, strict=True):
+            for line, ink in zip(lines.tolist(), inks.tolist(), strict=True):
+                pen.line(line, fill=tuple(ink), width=max(1, round(width / hairs * 1.6)), joint="curve")
     return canvas
 
 
 def _flow(random):
-    """Direction of the strokes and tone of the picture, as functions of x and y in [0, 1]."""
+    """Direction of the strokes and tone of the picture, as functions of arrays of x and y in [0, 1]."""
     centres = random.random((5, 2))
     turns = random.choice([-1, 1], 5) * random.uniform(0.6, 1.4, 5)
     waves = random.uniform(2, 5, (3, 2)) * random.choice([-1, 1], (3, 2))
     phases = random.uniform(0, 2 * np.pi, 3)
 
+    def offsets(x, y):
+        return x[:, None] - centres[:, 0], y[:, None] - centres[:, 1]
+
     def angle(x, y):
-        dx, dy = x - centres[:, 0], y - centres[:, 1]
+        dx, dy = offsets(x, y)
         pull = turns / (0.02 + dx**2 + dy**2)
-        return np.arctan2((dx * pull).sum() + 2, (-dy * pull).sum() + 3)
+        return np.arctan2((dx * pull).sum(1) + 2, (-dy * pull).sum(1) + 3)
 
     def tone(x, y):
-        near = np.sqrt(((x - centres[:, 0]) ** 2 + (y - centres[:, 1]) ** 2).min())
-        ripple = np.sin(waves @ (x, y) * 2 + phases).mean()
+        dx, dy = offsets(x, y)
+        near = np.sqrt((dx**2 + dy**2).min(1))
+        ripple = np.sin(np.stack([x, y], 1) @ waves.T * 2 + phases).mean(1)
         return 0.75 - 1.5 * near + 0.25 * ripple
 
     return angle, tone
 
 
-def _stroke(pen, x, y, width, length, angle, colour, random, size):
-    """A brush stroke along the flow: parallel hairs of slightly different colour."""
-    steps = 12
-    path = []
-    for _ in range(steps):
+def _hairs(x, y, width, hairs, angle, size):
+    """Strokes along the flow that begin at x and y: parallel lines, shape (strokes, hairs, 2 * points)."""
+    points, path = 12, []
+    for _ in range(points):
         path.append((x, y))
         direction = angle(x / size, y / size)
-        x, y = x + np.cos(direction) * length / steps, y + np.sin(direction) * length / steps
+        step = 8 * width / points
+        x, y = x + np.cos(direction) * step, y + np.sin(direction) * step
     normal = angle(x / size, y / size) + np.pi / 2
-    hairs = max(3, round(width / 2.2))
-    for hair in range(hairs):
-        offset = (hair / (hairs - 1) - 0.5) * width
-        line = [(px + np.cos(normal) * offset, py + np.sin(normal) * offset) for px, py in path]
-        tint = np.clip(colour + random.normal(0, 12), 0, 255).astype(int)
-        pen.line(line, fill=tuple(int(c) for c in tint), width=max(1, round(width / hairs * 1.6)), joint="curve")
+    across = (np.arange(hairs) / (hairs - 1) - 0.5) * width
+    across = np.stack([np.cos(normal), np.sin(normal)], 1)[:, None] * across[:, None]  # (strokes, hairs, 2)
+    path = np.array(path).transpose(2, 0, 1)  # (strokes, points, 2)
+    return (path[:, None] + across[:, :, None]).reshape(len(path), hairs, -1)
