@@ -274,6 +274,14 @@ def test_devices_that_are_not_there():
     assert transfer_of(device="all").device.type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
+#: How many ranks paint with which options.
+CASES = [
+    (2, {"optimizer": "LBFGS", "size": (67, 99)}),
+    (3, {"optimizer": "Adam", "size": (67, 99), "style_loss": "mean_std"}),
+    (4, {"optimizer": "Adam", "size": (67, 99), "levels": 2}),
+]
+
+
 def trained(state, generators=None):
     """The weights of a line fitted in five steps of SGD, to samples of the state, or to those of several generators."""
     model = torch.nn.Linear(2, 1, dtype=torch.float64)
@@ -295,30 +303,32 @@ def trained(state, generators=None):
     return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
 
-PAINTED_BY_PROCESSES = {"optimizer": "LBFGS", "size": (67, 99), "levels": 2}
-
-
 def work_as_rank(rank, folder):
-    """One of three processes; paints and trains."""
+    """One of four processes; paints those of the cases that have so many ranks, and trains."""
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=3)
-    ranks = Ranks(rank, 3, dist.all_reduce)
-    picture = painted(transfer_of(ranks, **PAINTED_BY_PROCESSES))
-    assert not ranks.differ(picture)
-    if rank == 0:
-        torch.save(picture, f"{folder}/picture.pt")
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=4)
+    groups = {count: dist.new_group(range(count)) for count in (2, 3, 4)}
+    for index, (count, options) in enumerate(CASES):
+        if rank < count:
+            ranks = Ranks(rank, count, functools.partial(dist.all_reduce, group=groups[count]))
+            picture = painted(transfer_of(ranks, **options, iterations=30))
+            assert not ranks.differ(picture)
+            if rank == 0:
+                torch.save(picture, f"{folder}/{index}.pt")
     torch.save(trained(TrainingState(0, f"{folder}/state.pt", 100)), f"{folder}/trained_by_{rank}.pt")
     dist.destroy_process_group()
 
 
 def test_processes_paint_the_same_picture(tmp_path):
-    mp.spawn(work_as_rank, (str(tmp_path),), nprocs=3)
-    whole = painted(transfer_of(**PAINTED_BY_PROCESSES))
-    assert (torch.load(tmp_path / "picture.pt") - whole).abs().max() < 1e-6
-    # A training in three processes is one with three times the samples.
-    generators = [random.Random(0), *(random.Random(f"0 0 {rank}") for rank in range(1, 3))]
+    mp.spawn(work_as_rank, (str(tmp_path),), nprocs=4)
+    for index, (_, options) in enumerate(CASES):
+        whole = painted(transfer_of(**options, iterations=30))
+        difference = (torch.load(tmp_path / f"{index}.pt") - whole).abs().max()
+        assert difference < (1e-9 if options["optimizer"] == "Adam" else 1e-6)
+    # A training in four processes is one with four times the samples.
+    generators = [random.Random(0), *(random.Random(f"0 0 {rank}") for rank in range(1, 4))]
     whole = trained(TrainingState(0, None, 100), generators)
-    for rank in range(3):
+    for rank in range(4):
         torch.testing.assert_close(torch.load(tmp_path / f"trained_by_{rank}.pt"), whole, rtol=0, atol=1e-12)
     assert read_state(tmp_path / "state.pt")["step"] == 5
 
