@@ -77,8 +77,8 @@ class Style:
         A mask without a name is ``where``; ``labels.png#ff0000`` and ``labels.png#red`` are areas of a map of labels.
         A map of brush sizes is ``brush=0.5,4,near.png``.
 
-        An ``@`` in the name of a picture file that exists belongs to it, as in ``photo@2x.png@sky.png``. An address goes
-        on up to the next part with a name: ``https://host/@user/pic.jpg@where=sky.png``.
+        An ``@`` in the name of a picture file that exists belongs to it, as in ``photo@2x.png@sky.png``. An address
+        goes on up to the next part with a name: ``https://host/@user/pic.jpg@where=sky.png``.
         """
         words = []
         for word in text.split("@"):
