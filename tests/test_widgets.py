@@ -30,7 +30,7 @@ from nstlib.transfer.optimizers import OPTIMIZERS
 from nstlib.transfer.presets import make_settings
 from nstlib.transfer.settings import LIVE, Settings
 from nstlib.widgets import Studio, shelf, speeds
-from nstlib.widgets.comparison import compose
+from nstlib.widgets.comparison import ACTUAL, Comparison, compose
 from nstlib.widgets.controls import as_keywords
 from nstlib.widgets.curves import Curves, plot_losses
 from nstlib.widgets.snapshots import PLAIN, caption
@@ -670,6 +670,13 @@ def test_the_comparison_follows_the_painting(studio):
     comparison.against.value = "snapshot 1"
     assert studio.view.picture.value == alone
     assert photograph != alone
+
+
+def test_a_part_moves_where_there_is_more_than_is_shown():
+    comparison = Comparison()
+    comparison.show(Image.new("RGB", (ACTUAL + 1, ACTUAL)))
+    assert not comparison.x.disabled
+    assert comparison.y.disabled
 
 
 def test_what_ends_is_kept_and_can_be_taken_up_again(studio):
