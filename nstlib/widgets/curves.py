@@ -54,7 +54,7 @@ def plot_losses(history, marks=()):
         marks: list of ``(iteration, text)``, each drawn as a line with its text.
     """
     # Not pyplot: its global state is not safe in threads.
-    figure = Figure(figsize=(5.4, 2.3), dpi=140, layout="constrained", facecolor="none")
+    figure = Figure(figsize=(5.4, 2.7 if marks else 2.3), dpi=140, layout="constrained", facecolor="none")
     axes = figure.subplots()
     iterations, losses = zip(*history, strict=True)
     for name in losses[0]:
