@@ -337,15 +337,12 @@ def test_heic():
         load_image(file.getvalue()[:500])
 
 
-@pytest.mark.parametrize("trouble", ["cut off", "closed"])
-def test_pil_pictures_that_turn_out_unreadable(tmp_path, trouble):
+def test_pil_pictures_that_turn_out_cut_off(tmp_path):
     data = file_of(PICTURE)
-    (tmp_path / "p.png").write_bytes(data[:2000] if trouble == "cut off" else data)
-    with Image.open(tmp_path / "p.png") as picture:
-        if trouble == "closed":
-            picture.close()
-        with pytest.raises(InputError, match="the PIL image is damaged, cut off or closed"):
-            load_image(picture)
+    (tmp_path / "p.png").write_bytes(data[:2000])
+    message = "the PIL image is damaged, cut off or closed"
+    with Image.open(tmp_path / "p.png") as picture, pytest.raises(InputError, match=message):
+        load_image(picture)
 
 
 def test_pil_picture_is_left_as_it_was():
