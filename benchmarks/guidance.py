@@ -4,7 +4,7 @@
         [--judge vgg19] [--output FOLDER]
     python benchmarks/guidance.py --parts brush --size 768 [--iterations 60]
     python benchmarks/guidance.py --parts sizes [--sizes 540 2160] [--iterations 60]
-    python benchmarks/guidance.py --parts maps [--size 512]
+    python benchmarks/guidance.py --parts maps [--size 512] [--backbone vgg19]
     python benchmarks/guidance.py --parts direction [--size 256] [--iterations 50]
 
 Each of four photographs is cut in two by ``nstlib.regions.segments`` and painted in two styles, twice: eight pairs. Of
@@ -15,8 +15,9 @@ The judge is another network than the one that paints, unless both are named ali
 
 ``brush``: the length of strokes, ``metrics.stroke_length`` over the longer side, with four sizes of the brush, which
 should grow. ``sizes``: the same in a small and a large picture of one brush, which should differ by at most 15 %. The
-paintings are generated and show nothing but strokes. ``maps``: seconds of an iteration with one to four regions, each
-in another style, and with maps of one to four sizes of the brush; the masks are soft and nowhere 0.
+paintings are generated and show nothing but strokes. ``maps``: seconds of an iteration in float32 with one style and no
+mask, with two to four regions, each in another style of one brush, and with maps of two to four sizes of the brush; the
+masks are soft, and nearly nowhere 0. Four regions should take at most 1.3 times as long as one style.
 
 ``direction``: ``metrics.strokes_along`` the photograph with four strengths of the direction, which should grow.
 """
@@ -85,14 +86,15 @@ def strokes(photo, style, keep, **options):
     return metrics.stroke_length(transfer.image, photo) / max(transfer.size)
 
 
-def seconds(photo, style, **options):
-    """Of one iteration: the least of five, after one to warm up."""
-    transfer, times = StyleTransfer(photo, style, levels=1, iterations=6, **options), []
+def seconds(transfers):
+    """Of one iteration of each: the least of five, after one to warm up. In turns, on the same machine for all."""
+    times = [[] for _ in transfers]
     for _ in range(6):
-        started = time.perf_counter()
-        next(transfer)
-        times.append(time.perf_counter() - started)
-    return min(times[1:])
+        for transfer, own in zip(transfers, times, strict=True):
+            started = time.perf_counter()
+            next(transfer)
+            own.append(time.perf_counter() - started)
+    return [min(own[1:]) for own in times]
 
 
 def main():
@@ -181,17 +183,16 @@ def _maps(given, keeper, options):
         photo = picture("coffee", given.size)
         paintings = [picture(name, given.size) for pair in STYLES for name in pair]
         across = torch.linspace(0, 1, photo.shape[3]).expand(photo.shape[2:])
-        plain = {"backbone": options["backbone"], "size": given.size, "precision": "float32"}
-        whole = seconds(photo, paintings[0], **plain)
-        yield "one style", f"{whole:.2f} s", "1.00"
+        asked = {"one style": paintings[0]}
         for count in (2, 3, 4):
             masks = [(1 + torch.cos(2 * torch.pi * (across - k / count))) / count for k in range(count)]
-            styles = [Style(one, where=mask) for one, mask in zip(paintings, masks, strict=False)]
-            each = seconds(photo, styles, **plain)
-            yield f"{count} regions", f"{each:.2f} s", f"{each / whole:.2f}"
+            asked[f"{count} regions"] = [Style(one, where=mask) for one, mask in zip(paintings, masks, strict=False)]
         for count in (2, 3, 4):
-            each = seconds(photo, Style(paintings[0], brush=(0.5 ** (count - 1), 1.0, across)), **plain)
-            yield f"{count} sizes of the brush", f"{each:.2f} s", f"{each / whole:.2f}"
+            asked[f"{count} sizes of the brush"] = Style(paintings[0], brush=(0.5 ** (count - 1), 1.0, across))
+        plain = {**options, "levels": 1, "iterations": 6, "precision": "float32"}
+        found = seconds([StyleTransfer(photo, styles, **plain) for styles in asked.values()])
+        for name, each in zip(asked, found, strict=True):
+            yield name, f"{each:.2f} s", f"{each / found[0]:.2f}"
 
     return ("maps", "iteration", "ratio"), rows()
 

@@ -34,7 +34,8 @@ exit status:
 
 _STYLE = (
     "a style for the part of CONTENT where MASK is white: a picture, or FILE#COLOUR for one colour of a map; @of=MASK, "
-    "@weight=X, @brush=X, or @brush=BLACK,WHITE,MASK for a map of sizes, and @layers=fine or coarse may follow"
+    "@weight=X, @brush=X, or @brush=BLACK,WHITE,MASK for a map of sizes, and @layers=fine or coarse may follow. An @ "
+    "in the name of a file that exists is part of it; so is one in an address, whose mask is @where=MASK"
 )
 
 

@@ -76,17 +76,21 @@ class Style:
 
         A mask without a name is ``where``; ``labels.png#ff0000`` and ``labels.png#red`` are areas of a map of labels.
         A map of brush sizes is ``brush=0.5,4,near.png``.
+
+        An ``@`` in the name of a picture file that exists belongs to it, as in ``photo@2x.png@sky.png``. An address
+        goes on up to the next part with a name: ``https://host/@user/pic.jpg@where=sky.png``.
         """
-        words = text.split("@")
-        # A file's own name may have one, such as photo@2x.png.
-        names = ("@".join(words[:count]) for count in range(len(words), 0, -1))
-        picture = next((name for name in names if os.path.exists(os.path.expanduser(name))), words[0])
-        parts = words[picture.count("@") + 1 :]
+        words = []
+        for word in text.split("@"):
+            if words and "://" in words[-1] and not _NAMED.match(word):
+                words[-1] += f"@{word}"
+            else:
+                words.append(word)
+        count = next((count for count in range(len(words), 0, -1) if _exists("@".join(words[:count]))), 1)
+        picture, parts = "@".join(words[:count]), words[count:]
         given = {}
         for part in parts:
-            name, _, value = (
-                part.rpartition("=") if re.match(r"(where|of|weight|brush|layers)=", part) else ("where", "", part)
-            )
+            name, _, value = part.partition("=") if _NAMED.match(part) else ("where", "", part)
             if not value or name in given:
                 raise InputError(f"expected PICTURE@MASK@of=MASK@weight=X@brush=X@layers=fine, received {text!r}")
             given[name] = _READERS[name](name, value)
@@ -121,9 +125,13 @@ def sources_of(given):
 def parse_mask(text):
     """The mask that a text of the command line stands for: a file, or the area of a colour in one."""
     path, mark, colour = text.rpartition("#")
-    if not mark or os.path.exists(os.path.expanduser(text)):
+    if not mark or _exists(text):
         return text
     return path, f"#{colour}" if re.fullmatch(r"[0-9a-fA-F]{3}|[0-9a-fA-F]{6}", colour) else colour
+
+
+def _exists(path):
+    return os.path.exists(os.path.expanduser(path))
 
 
 def _check_brush(brush):
@@ -156,3 +164,4 @@ def _word(name, text):
 
 #: How the texts of a style's parts are read.
 _READERS = {"where": _mask, "of": _mask, "weight": _number, "brush": _brush, "layers": _word}
+_NAMED = re.compile(f"({'|'.join(_READERS)})=")

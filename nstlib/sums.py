@@ -5,6 +5,8 @@ import torch
 #: Products of bfloat16 come rounded to 8 bits: they are taken over parts of at least so many pixels and added up in
 #: float32, but over no more parts than this.
 _PART, _PARTS = 16384, 32
+#: With weights, the products of a CPU go over parts of so many pixels: what is multiplied stays in its cache.
+_CACHED = 1024
 
 
 class Sums(torch.autograd.Function):
@@ -77,6 +79,8 @@ def _shares(features, ways):
 def _parts(pixels, shares):
     """``[(vectors, weights)]`` of one picture."""
     size = max(_PART, -(-len(pixels) // _PARTS))
+    if shares is not None and pixels.device.type == "cpu":
+        size = _CACHED
     parts = pixels.split(size)
     return zip(parts, [None] * len(parts) if shares is None else shares.split(size), strict=True)
 

@@ -23,6 +23,7 @@ import nstlib
 from nstlib import __main__ as cli
 from nstlib import read_settings
 from nstlib.arguments import make_parser
+from nstlib.networks.upscale import Upscaler
 from nstlib.transfer.settings import FIELDS
 
 FAST = ("--backbone", "compact", "--size", "64", "--iterations", "4", "--quiet")
@@ -391,12 +392,12 @@ def test_ctrl_c_saves_the_picture_so_far(folder):
 
 
 @pytest.mark.filterwarnings("default:interrupted")
-def test_ctrl_c_while_enlarging_saves_the_small_picture(folder, monkeypatch):
+def test_ctrl_c_while_enlarging_saves_the_small_picture(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "stderr", Terminal("tile", ctrl_c))
+    monkeypatch.setattr(Upscaler, "forward", lambda *_: ctrl_c())
     arguments = ["-o", "out.png", "--backbone", "compact", "--size", "64", "--iterations", "1", "--upscale", "4"]
     assert call("content.png", "style.png", *arguments) == cli.EXIT_INTERRUPTED
-    assert "interrupted while enlarging: this is the picture before" in sys.stderr.getvalue()
+    assert "interrupted while enlarging: this is the picture before" in capsys.readouterr().err
     assert pixels("out.png").shape == (51, 64, 3)
     assert "upscale" not in read_settings("out.png")
 

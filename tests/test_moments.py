@@ -39,6 +39,7 @@ def test_parts_add_up_to_the_whole(row, column):
 def small_parts(monkeypatch):
     """Sums over several parts of a small map, the last of which is shorter."""
     monkeypatch.setattr(sums, "_PART", 9)
+    monkeypatch.setattr(sums, "_CACHED", 9)
 
 
 @pytest.mark.usefixtures("small_parts")

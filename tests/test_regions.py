@@ -361,6 +361,14 @@ def test_styles_are_read_from_text(tmp_path, monkeypatch):
     assert fields("a.jpg@weight=3@of=p.png@brush=0.5") == ("a.jpg", None, "p.png", 3, 0.5)
     assert fields("a.jpg@labels.png#ff0000@weight=2") == ("a.jpg", ("labels.png", "#ff0000"), None, 2, 1)
     assert fields("a.jpg@where=labels.png#red") == ("a.jpg", ("labels.png", "red"), None, 1, 1)
+    (tmp_path / "@me").mkdir()
+    Image.fromarray(STYLE).save("@me/c.png")
+    assert fields("@me/c.png@sky.png") == ("@me/c.png", "sky.png", None, 1, 1)
+    host = "https://host/@user/pic.jpg"
+    assert fields(host) == (host, None, None, 1, 1)
+    assert fields(f"{host}@2x") == (f"{host}@2x", None, None, 1, 1)
+    assert fields(f"{host}@where={host}@weight=2@of=p.png") == (host, host, "p.png", 2, 1)
+    assert fields(f"sample:swirls@{host}@weight=2") == ("sample:swirls", host, None, 2, 1)
     for text in ("a.jpg@", "a.jpg@x.png@y.png", "a.jpg@weight="):
         with pytest.raises(InputError, match="expected PICTURE@MASK"):
             Style.parse(text)

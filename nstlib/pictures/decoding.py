@@ -158,7 +158,10 @@ def _only_pixels(file, besides=()):
 
 def _from_pil(picture, name, max_pixels):
     check_size(*picture.size, name, max_pixels)
-    picture.load()
+    try:
+        picture.load()
+    except AttributeError:  # old versions of Pillow, where the file of the picture is closed
+        raise OSError("its file is closed") from None
     about = {
         "profile": picture.info.get("icc_profile"),
         "gamma": None if "srgb" in picture.info else picture.info.get("gamma"),

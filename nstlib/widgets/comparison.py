@@ -59,7 +59,7 @@ class Comparison(widgets.VBox):
     """
 
     def __init__(self):
-        self.picture = widgets.Image(format="jpeg", value=EMPTY, layout=widgets.Layout(max_width="100%"))
+        self.picture = widgets.Image(format="jpeg", value=EMPTY, layout=widgets.Layout(max_width="calc(100% - 4px)"))
         self.picture.add_class("nstlib-picture")
         self.mode = widgets.ToggleButtons(
             options=list(MODES), tooltips=list(MODES.values()), style={"button_width": "auto"}
@@ -100,6 +100,7 @@ class Comparison(widgets.VBox):
             control.layout.display = None if control in shown.get(mode, ()) else "none"
         if self._painting is None:
             return
+        self.x.disabled, self.y.disabled = (side <= ACTUAL for side in self._painting.size)
         other = self._others[self.against.value] if mode in ("wipe", "side by side") else None
         longest = ACTUAL if mode == "100 %" else PREVIEW
         place = self.wipe.value, self.x.value, self.y.value

@@ -17,7 +17,7 @@ class Curves(widgets.Image):
     """The losses of a painting so far, drawn anew now and then."""
 
     def __init__(self):
-        super().__init__(format="png", layout=widgets.Layout(width="100%", height="auto"))
+        super().__init__(format="png", layout=widgets.Layout(width="calc(100% - 4px)", height="auto"))
         self.clear()
 
     def clear(self):
@@ -54,7 +54,7 @@ def plot_losses(history, marks=()):
         marks: list of ``(iteration, text)``, each drawn as a line with its text.
     """
     # Not pyplot: its global state is not safe in threads.
-    figure = Figure(figsize=(5.4, 2.3), dpi=140, layout="constrained", facecolor="none")
+    figure = Figure(figsize=(5.4, 2.7 if marks else 2.3), dpi=140, layout="constrained", facecolor="none")
     axes = figure.subplots()
     iterations, losses = zip(*history, strict=True)
     for name in losses[0]:
@@ -65,7 +65,8 @@ def plot_losses(history, marks=()):
     for iteration, text in marks:
         axes.axvline(iteration, color=INK, linestyle=":", linewidth=1)
         place = axes.get_xaxis_transform()
-        axes.text(iteration, 0.97, f" {text}", transform=place, color=INK, fontsize=7, rotation=90, va="top")
+        # Above the axes, where no curve crosses it, and slanted, so that the next one has a place beside it.
+        axes.text(iteration, 1.02, text, transform=place, color=INK, fontsize=7, rotation=30, rotation_mode="anchor")
     axes.set(xlabel="iteration", ylabel="loss", yscale="log", facecolor="none")
     axes.grid(color=INK, alpha=0.3)
     axes.tick_params(colors=INK, which="both")
