@@ -7,8 +7,7 @@ from PIL import Image, ImageOps
 import nstlib
 
 FOLDER = Path(__file__).parent
-#: All style layers alike bring the large forms of the painting too; by default the deepest counts less.
-SETTINGS = {"size": 384, "backbone": "compact", "style_layers": nstlib.features.STYLE_LAYERS}
+SETTINGS = {"size": 1024, "backbone": "vgg19", "iterations": 120}
 PICTURES = {
     ("chelsea", "starry_night"): {},
     ("astronaut", "scream"): {},
