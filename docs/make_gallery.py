@@ -1,4 +1,4 @@
-"""Makes the pictures of the gallery and the strip of the README: ``python docs/make_gallery.py``."""
+"""Makes the pictures of the gallery and the strip of the README, in hours on a CPU: ``python docs/make_gallery.py``."""
 
 from pathlib import Path
 
@@ -21,8 +21,9 @@ HEIGHT = 200  # of the strip, in pixels
 HEAD = """\
 # Gallery
 
-Each picture with the line of code that made it; `python docs/make_gallery.py` makes them all. Photographs from
-scikit-image, paintings [in the public domain](../nstlib/samples/README.md).
+Each picture with the line of code that made it: the network of the paper, defaults but for fewer iterations, about 20
+minutes on one core of a CPU. `python docs/make_gallery.py` makes them all. Photographs from scikit-image,
+paintings [in the public domain](../nstlib/samples/README.md).
 """
 
 
@@ -35,7 +36,7 @@ def main():
         line = f'nstlib.stylize("sample:{photograph}", "sample:{painting}", {keywords})'
         file = FOLDER / "gallery" / f"{photograph}--{painting}.jpg"
         if not file.exists():
-            nstlib.stylize(f"sample:{photograph}", f"sample:{painting}", **given).save(file, quality=90)
+            nstlib.stylize(f"sample:{photograph}", f"sample:{painting}", **given).save(file, quality=74, optimize=True)
         text.append(f"```python\n{line}\n```\n\n![{photograph}, {painting}](gallery/{file.name})\n")
         with Image.open(file) as picture:
             strip.append(ImageOps.fit(picture, (HEIGHT, HEIGHT), Image.Resampling.LANCZOS))
