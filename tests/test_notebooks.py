@@ -83,33 +83,10 @@ def replaced(notebook, replacements):
     return notebook
 
 
-@pytest.fixture(scope="module")
-def client():
-    """Runs notebooks one after the other in one kernel, as importing torch takes longer than most of them."""
-    environment = {
-        **os.environ, "MPLBACKEND": "agg",
-        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
-    }  # fmt: skip
-    client = nbclient.NotebookClient(nbformat.v4.new_notebook(), timeout=300, interrupt_on_timeout=True)
-    with client.setup_kernel(env=environment):
-        yield client
-
-
-#: Nothing is left of the notebook before: no name, no figure, no module of the package.
-ANEW = """
-%reset -f
-import sys, matplotlib.pyplot
-matplotlib.pyplot.close("all")
-for name in [name for name in sys.modules if name.partition(".")[0] == "nstlib"]:
-    del sys.modules[name]
-%reset -f
-"""
-
-
-def execute(client, notebook, folder):
-    notebook.cells.insert(0, nbformat.v4.new_code_cell(f"{ANEW}%cd -q {folder}"))
-    client.nb = notebook
-    client.execute(cleanup_kc=False)
+def execute(notebook, folder, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}}).execute()
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -122,15 +99,15 @@ def test_sizes_are_set_in_one_cell(path):
 
 @pytest.mark.filterwarnings("ignore")  # of the kernel's own libraries
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_runs(path, client, tmp_path):
-    execute(client, replaced(nbformat.read(path, as_version=4), SHORT[path.stem]), tmp_path)
+def test_runs(path, tmp_path, monkeypatch):
+    execute(replaced(nbformat.read(path, as_version=4), SHORT[path.stem]), tmp_path, monkeypatch)
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", HALF)
-def test_runs_in_half_precision(name, client, tmp_path):
+def test_runs_in_half_precision(name, tmp_path, monkeypatch):
     notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
-    execute(client, replaced(replaced(notebook, SHORT[name]), HALF[name]), tmp_path)
+    execute(replaced(replaced(notebook, SHORT[name]), HALF[name]), tmp_path, monkeypatch)
 
 
 def test_every_knob_has_its_experiment():
