@@ -131,30 +131,36 @@ def gram_distance(content, factor, style, size):
     return gram_loss(found, goal).item()
 
 
+#: How many times a brush of 90 / 80 doubles the 80 pixels that are shown of the painting's 90.
+BEYOND = math.log2(90 / 80)
+
+
 @pytest.mark.parametrize(
     ("brush", "breadth", "parts"),
     [
-        (90 / 80, 0, [(1, (84, 90), 1)]),
-        (2 * 90 / 80, 0, [(2, (84, 90), 1)]),
+        (1, 0, [(1, (75, 80), 1)]),
+        # Larger strokes than its own: of its 90 pixels no more than 90 / brush are shown, but in the last reduction.
+        (90 / 80, 0, [(1, (75, 80), 1 - BEYOND), (2, (42, 45), BEYOND)]),
+        (2**0.5, 0, [(1, (60, 64), BEYOND), (2, (53, 57), 1 - BEYOND)]),
+        (2 * 90 / 80, 0, [(4, (42, 45), 1)]),
         (4 * 90 / 80, 0, [(4, (84, 90), 1)]),
-        (2**0.5 * 90 / 80, 0, [(1, (84, 90), 0.5), (2, (60, 64), 0.5)]),
-        (90 / 80, 1, [(1, (84, 90), 1 / 3), (2, (42, 45), 1 / 3), (4, (21, 22), 1 / 3)]),
-        (90 / 80, 0.5, [(1, (84, 90), 4 / 7), (2, (42, 45), 2 / 7), (4, (21, 22), 1 / 7)]),
-        (2 * 90 / 80, 0.5, [(2, (84, 90), 2 / 3), (4, (42, 45), 1 / 3)]),
+        (90 / 80, 1, [(1, (75, 80), 1 - BEYOND), (2, (42, 45), 1), (4, (21, 22), 1)]),
+        (90 / 80, 0.5, [(1, (75, 80), 1 - BEYOND), (2, (42, 45), 9 / 16), (4, (21, 22), 9 / 32)]),
     ],
 )
 def test_the_loss_is_that_of_the_reduced_pictures(brush, breadth, parts):
     options = {"style_layers": ["relu1_1"], "style_loss": "gram", "breadth": breadth}
     found = next(transfer_of(Style(STYLE, brush=brush), **options)).losses["style"]
-    expected = sum(share * gram_distance(CONTENT, factor, STYLE, size) for factor, size, share in parts)
+    total = sum(share for *_, share in parts)
+    expected = sum(share / total * gram_distance(CONTENT, factor, STYLE, size) for factor, size, share in parts)
     assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_styles_that_blend_may_need_different_reductions():
     options = {"style_layers": ["relu1_1"], "style_loss": "gram"}
-    styles = [Style(STYLE, brush=2 * 90 / 80, weight=3), Style(OTHER, brush=1.25)]
+    styles = [Style(STYLE, brush=2 * 90 / 80, weight=3), OTHER]
     found = next(transfer_of(styles, **options)).losses["style"]
-    expected = 0.75 * gram_distance(CONTENT, 2, STYLE, (84, 90)) + 0.25 * gram_distance(CONTENT, 1, OTHER, (100, 80))
+    expected = 0.75 * gram_distance(CONTENT, 4, STYLE, (42, 45)) + 0.25 * gram_distance(CONTENT, 1, OTHER, (80, 64))
     assert found == pytest.approx(expected, rel=1e-5)
 
 
@@ -203,7 +209,7 @@ def test_what_is_out_of_reach_is_said_once_for_each_end_of_a_map():
 
 
 def test_the_pyramid_reduces_only_where_it_must():
-    transfer = transfer_of(Style(STYLE, brush=2), levels=2, size=None)
+    transfer = transfer_of(Style(STYLE, brush=1.1), levels=2, size=None)
     assert [[n for _, (_, n, _) in transfer._scene._shown(size)] for size in ((34, 40), (67, 80))] == [[1], [1, 2]]
 
 
