@@ -149,7 +149,7 @@ BEYOND = math.log2(90 / 80)
     ],
 )
 def test_the_loss_is_that_of_the_reduced_pictures(brush, breadth, parts):
-    options = {"style_layers": ["relu1_1"], "style_loss": "gram", "breadth": breadth}
+    options = {"style_layers": ["relu1_1"], "style_loss": "gram", "breadth": breadth, "margin": 0}
     found = next(transfer_of(Style(STYLE, brush=brush), **options)).losses["style"]
     total = sum(share for *_, share in parts)
     expected = sum(share / total * gram_distance(CONTENT, factor, STYLE, size) for factor, size, share in parts)
@@ -157,7 +157,7 @@ def test_the_loss_is_that_of_the_reduced_pictures(brush, breadth, parts):
 
 
 def test_styles_that_blend_may_need_different_reductions():
-    options = {"style_layers": ["relu1_1"], "style_loss": "gram"}
+    options = {"style_layers": ["relu1_1"], "style_loss": "gram", "margin": 0}
     styles = [Style(STYLE, brush=2 * 90 / 80, weight=3), OTHER]
     found = next(transfer_of(styles, **options)).losses["style"]
     expected = 0.75 * gram_distance(CONTENT, 4, STYLE, (42, 45)) + 0.25 * gram_distance(CONTENT, 1, OTHER, (80, 64))
@@ -169,7 +169,8 @@ def test_no_broader_strokes_no_further_pass():
     net = make_net(kind=Hooked)
     net.hook = lambda x: seen.append(x.shape) or x
     for breadth, expected in ((0, [(67, 80)]), (0.01, [(17, 20), (34, 40), (67, 80)])):
-        transfer = StyleTransfer(CONTENT, STYLE, backbone=net, size=80, levels=1, breadth=breadth, memory="full")
+        options = {"size": 80, "levels": 1, "margin": 0, "breadth": breadth, "memory": "full"}
+        transfer = StyleTransfer(CONTENT, STYLE, backbone=net, **options)
         next(transfer)
         seen.clear()
         next(transfer)

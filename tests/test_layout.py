@@ -24,7 +24,7 @@ ORDER = words(
     "networks networks.tiles networks.upscale networks.objects regions",
     "terms.objective terms.measures terms.texture terms.standard terms",
     "metrics.alignment metrics.fidelity metrics.seams metrics.distances metrics.sharpness metrics.strokes",
-    "metrics.summary metrics transfer.optimizers transfer.canvas transfer.fields transfer.derived",
+    "metrics.summary metrics transfer.optimizers transfer.margin transfer.canvas transfer.fields transfer.derived",
     "transfer.settings transfer.presets transfer.precision",
     "transfer.network transfer.interruption transfer.crew transfer.processes transfer.memory transfer.stepper",
     "transfer.descent transfer.layout transfer.paintings transfer.direction",

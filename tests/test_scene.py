@@ -67,7 +67,7 @@ def test_histogram_afterwards_is_that_of_what_can_be_seen():
     picture, inner = cut_out()
     scene = Scene(picture, STYLE, make_settings(color="histogram_after", size=None))
     painted = torch.rand(1, 3, 60, 80)
-    result, expected = scene.finish(painted), load_image(inner)
+    result, expected = scene.finish(painted, (60, 80)), load_image(inner)
     seen = scene.transparency((60, 80))[0, 0] > 0.5
     torch.testing.assert_close(result[..., seen].mean(2), expected.mean((2, 3)), atol=0.01, rtol=0)
     torch.testing.assert_close(result[..., ~seen], painted[..., ~seen])

@@ -167,7 +167,7 @@ def test_brush_sets_the_size_of_the_style():
     """The style's loss against itself is 0 at its own scale alone."""
 
     def loss(scale):
-        options = {**FAST, "size": 80, "brush": scale}
+        options = {**FAST, "size": 80, "brush": scale, "margin": 0}
         return next(StyleTransfer(STYLE, STYLE, **options)).losses["style"]
 
     assert loss(1) == pytest.approx(0, abs=1e-6)
@@ -233,7 +233,7 @@ def test_what_is_not_live_is_refused_while_it_runs():
 
 
 def test_several_styles_blend():
-    half = StyleTransfer(CONTENT, [Style(CONTENT), Style(STYLE, weight=0)], **FAST)
+    half = StyleTransfer(CONTENT, [Style(CONTENT), Style(STYLE, weight=0)], margin=0, **FAST)
     assert next(half).losses["style"] == pytest.approx(0, abs=1e-6)  # all weight on the content itself
     assert next(StyleTransfer(CONTENT, [CONTENT, STYLE], **FAST)).losses["style"] > 1e-3
 
@@ -258,7 +258,7 @@ def test_precisions_agree(precision, tolerance):
 
 def test_what_is_shown_is_the_mean_of_the_iterates():
     """The iterate that the running mean tells of is the one whose loss the next step reports."""
-    options = {**FAST, "optimizer": "Adam", "learning_rate": 0.1, "iterations": 9}
+    options = {**FAST, "optimizer": "Adam", "learning_rate": 0.1, "iterations": 9, "margin": 0}
     transfer = StyleTransfer(CONTENT, STYLE, **options)
     means, losses = [transfer.image], []
     for step in transfer:
@@ -274,7 +274,7 @@ def test_what_is_shown_is_the_mean_of_the_iterates():
 
 def test_the_loss_of_lbfgs_is_that_of_the_picture_it_shows():
     """And not of one with values that no picture can have."""
-    options = {**FAST, "optimizer": "LBFGS", "style_weight": 1e4}
+    options = {**FAST, "optimizer": "LBFGS", "style_weight": 1e4, "margin": 0}
     content, style = "sample:astronaut", "sample:starry_night"
     transfer = StyleTransfer(content, style, **{**options, "iterations": 12})
     shown, clipped = None, False

@@ -57,7 +57,7 @@ class Descent:
 
     @property
     def image(self):
-        """The picture to show, RGB in [0, 1], shape (N, 3, H, W), without gradient."""
+        """The picture to show, with its margin, RGB in [0, 1], shape (N, 3, H, W), without gradient."""
         with torch.no_grad():
             return self.average.image().detach()
 
@@ -96,9 +96,9 @@ class Descent:
                 self._ranks.follow_first(self.state())
         return losses
 
-    def enlarged(self, start, plan, view, targets=None):
-        """The descent that goes on from here at another size; ``start`` is as for the canvas's ``resized``."""
-        canvas = self.average.resized(start)
+    def enlarged(self, start, margin, plan, view, targets=None):
+        """The descent that goes on from here at another size; ``start``, ``margin`` as for the canvas's ``resized``."""
+        canvas = self.average.resized(start, margin)
         larger = Descent(canvas, self._terms, self.settings, plan, view, targets, self._stepper.history, self._ranks)
         larger._stepper.take_over(self._stepper)
         larger._scale = self._scale

@@ -47,8 +47,9 @@ def needs(transfer):
     """Peak memory in bytes of a :class:`~nstlib.transfer.StyleTransfer`, in the iterations or in taking its targets."""
     size = transfer.sizes[-1]
     options = {"optimizer": transfer.settings.optimizer, "kept": transfer.floats_per_pixel}
-    options |= {"reductions": transfer._scene.passes(size), "part": transfer.plans.part_at(size)}
-    iteration = peak_memory(transfer.backbone, size, transfer.plan_at(size), **options)
+    outer = transfer._scene.outer(size)
+    options |= {"reductions": transfer._scene.passes(size), "part": transfer.plans.part_at(outer)}
+    iteration = peak_memory(transfer.backbone, outer, transfer.plan_at(size), **options)
     styles = (
         target_memory(transfer.backbone, style, transfer.plans.for_targets(style))
         for style in map(transfer._scene.direction.largest, transfer._scene.style_sizes(size))
@@ -67,7 +68,7 @@ def estimate(transfer):
     seconds, speeds = 0.0, {}
     longest = min(PROBE, round((PROBE_WORK / backbone.macs_per_pixel) ** 0.5))
     for count, level in zip(transfer.counts, transfer.sizes, strict=True):
-        part = transfer.plans.part_at(level)
+        part = transfer.plans.part_at(transfer._scene.outer(level))
         probe = transfer.plan_at(level), tuple(min(side, longest) for side in part)
         if probe not in speeds:
             speeds[probe] = seconds_per_pixel(backbone, *probe, transfer.settings.optimizer)

@@ -27,6 +27,7 @@ PRESETS = {
         "init": "noise",
         "pooling": "average",
         "padding": "zeros",
+        "margin": 0,
     },
 }
 

@@ -15,6 +15,7 @@ from ..terms.measures import product
 from ..terms.objective import REDUCTIONS
 from .direction import Direction
 from .layout import Layout, by_reduction
+from .margin import around, margin_of, outer, within
 from .memory import more_frugal
 from .paintings import at_most, check_side, load_paintings, load_visible
 from .settings import INITS
@@ -140,10 +141,18 @@ class Scene:
             return torch.rand(1, 3, *size, generator=generator, dtype=torch.float32)
         return self.content(size) if self._settings.init == "content" else resize(self._styles[0], size)
 
-    def finish(self, image):
-        """The painting ``image``, shape (1, 3, H, W), in the colours that the settings ask for, float32."""
-        image = image.to(torch.float32, copy=True)
-        s, size = self._settings, tuple(image.shape[2:])
+    def margin(self, size):
+        """Pixels around a result of this size that are painted too."""
+        return margin_of(size, self._settings.margin)
+
+    def outer(self, size):
+        """(height, width) of what is painted for a result of this size."""
+        return outer(size, self.margin(size))
+
+    def finish(self, image, size):
+        """The painting ``image`` without its margin, shape (1, 3, *size), in the colours asked for, float32."""
+        image = within(image, size).to(torch.float32, copy=True)
+        s, size = self._settings, tuple(size)
         if s.color == "style":
             return image
         if self._finish is None or self._finish[0] != size:
@@ -152,7 +161,7 @@ class Scene:
         return self._finish[1](image)
 
     def view(self, size, backbone, plans, plan):
-        """What the terms of the loss see at ``size`` (height, width); on the backbone's device.
+        """What the terms of the loss see of a result of ``size`` (height, width), margin included, on its device.
 
         Args:
             backbone: :class:`~nstlib.features.Backbone`.
@@ -166,15 +175,18 @@ class Scene:
         def here(x):
             return None if x is None else x.to(backbone.mean.device, backbone.arithmetic)
 
+        def wide(x):
+            return None if x is None else around(here(x), self.margin(size))
+
         protection = self.layout.protection_at(size)
         return View(
             backbone,
-            content=here(self.content(size)),
-            transparency=here(self.transparency(size)),
+            content=wide(self.content(size)),
+            transparency=wide(self.transparency(size)),
             styles=lambda: [exemplar.each(here) for exemplar in self.exemplars(size)],
             plan=lambda size: more_frugal(plan, plans.for_targets(size)),
-            regions=tuple(self.regions(size, here)),
-            protection=None if protection is None else here(protection * self._settings.protection),
+            regions=tuple(self.regions(size, wide)),
+            protection=None if protection is None else wide(protection * self._settings.protection),
             ranks=plans.ranks,
         )
 

@@ -113,6 +113,12 @@ class Settings:
     padding: str = fields.choice(
         "replicate", PADDINGS, group="network", help="padding of the convolutions; zeros leave a frame in the picture"
     )
+    margin: int = fields.whole(
+        8,
+        0,
+        group="network",
+        help="pixels around the picture that are painted too and cut off; edges are garish without",
+    )
     color: str = fields.choice(
         "style", COLORS, group="style", help="the style's colours, or the content's by one of several methods"
     )

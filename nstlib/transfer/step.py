@@ -28,7 +28,7 @@ class Step:
     def image(self):
         """The picture that this iteration made, float32 in [0, 1], straight colours, shape (1, 3, H, W)."""
         with plain_torch():
-            return self._scene.finish(self._painted)
+            return self._scene.finish(self._painted, self.size)
 
     @property
     def picture(self):

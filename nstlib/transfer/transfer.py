@@ -119,7 +119,7 @@ class StyleTransfer:
     def image(self):
         """The picture so far, float32 in [0, 1], straight colours, shape (1, 3, H, W), on the transfer's device."""
         with plain_torch():
-            return self._scene.finish(self._descent.image)
+            return self._scene.finish(self._descent.image, self.size)
 
     @property
     def transparency(self):
@@ -162,8 +162,9 @@ class StyleTransfer:
         return self._scene.floats_per_pixel + kept_by(self.terms.values(), self.backbone)
 
     def plan_at(self, size):
-        """The :class:`~nstlib.features.Plan` for an iteration at ``size`` (height, width)."""
-        return self.plans.for_iteration(size, self.settings.optimizer, self.floats_per_pixel, self._scene.passes(size))
+        """The :class:`~nstlib.features.Plan` for an iteration at ``size`` (height, width) and the margin."""
+        asked = self.settings.optimizer, self.floats_per_pixel, self._scene.passes(size)
+        return self.plans.for_iteration(self._scene.outer(size), *asked)
 
     def _use_network(self, precision):
         self.backbone, self._network = prepare_backbone(replace(self.settings, precision=precision), self.device)
@@ -171,14 +172,16 @@ class StyleTransfer:
 
     def _begin(self, size):
         """A descent at ``size`` from the picture to start with."""
-        start, *task = self._task(size)
-        return Descent(CANVASES[self.settings.canvas](start), self.terms, self.settings, *task, ranks=self._sharing)
+        start, margin, *task = self._task(size)
+        canvas = CANVASES[self.settings.canvas](start, margin)
+        return Descent(canvas, self.terms, self.settings, *task, ranks=self._sharing)
 
     def _task(self, size):
-        """Of a level: start, plan, a function that gives its view and keeps no transfer alive, known targets."""
+        """Of a level: start, margin, plan, function that gives its view and keeps no transfer alive, known targets."""
         start = self._scene.start(size).to(self.device, self.backbone.arithmetic)
         known = {name: targets[size] for name, targets in self._known.items() if size in targets}
-        return start, self.plan_at(size), partial(self._scene.view, size, self.backbone, self.plans), known
+        view = partial(self._scene.view, size, self.backbone, self.plans)
+        return start, self._scene.margin(size), self.plan_at(size), view, known
 
     def save_checkpoint(self, path):
         """Write the state to a file, whole or not at all; raises as :func:`~nstlib.checkpoints.write_state` does."""

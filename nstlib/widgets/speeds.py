@@ -14,6 +14,7 @@ from ..features.tiling import FULL
 from ..images import fit_size
 from ..terms import standard_terms
 from ..transfer.estimate import duration, seconds_per_pixel
+from ..transfer.margin import margin_of, outer
 from ..transfer.memory import free_memory, kept_by, peak_memory, plan_for
 from ..transfer.network import prepare_backbone
 from ..transfer.scene import pyramid
@@ -116,8 +117,9 @@ def needs(settings, shape):
     seconds = speed * sum(count * h * w for count, (h, w) in zip(counts, sizes, strict=True))
     device = choose_devices(settings.device)[0]
     options = {"optimizer": settings.optimizer, "kept": kept_by(standard_terms(settings), backbone)}
-    plan = plan_for(backbone, sizes[-1], settings.memory, device=device, **options)
-    memory = peak_memory(backbone, sizes[-1], plan, **options)
+    painted = outer(sizes[-1], margin_of(sizes[-1], settings.margin))
+    plan = plan_for(backbone, painted, settings.memory, device=device, **options)
+    memory = peak_memory(backbone, painted, plan, **options)
     room = f"{memory / 2**30:.1f} GB of memory, {free_memory(device) / 2**30:.0f} GB free on {device}"
     return f"{text} · about {duration(seconds)} · {room}"
 

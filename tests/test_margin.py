@@ -1,0 +1,75 @@
+"""The margin: painted with the picture, and cut off."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_net, make_picture, same
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nstlib import StyleTransfer, load_image, stylize
+from nstlib.images import resize
+from nstlib.transfer.canvas import Pixels
+from nstlib.transfer.estimate import needs
+from nstlib.transfer.margin import around, margin_of, outer, within
+
+CONTENT, STYLE = make_picture(67, 80, 1), make_picture(84, 90, 2)
+OPTIONS = {"levels": 1, "iterations": 3, "precision": "float64", "optimizer": "Adam"}
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 50))
+def test_what_is_added_is_cut_off(height, width, wanted):
+    image, size = torch.rand(1, 3, height, width), (height, width)
+    margin = margin_of(size, wanted)
+    assert margin <= min(wanted, height / 8, width / 8)
+    assert tuple(around(image, margin).shape[2:]) == outer(size, margin)
+    same(within(around(image, margin), size), image)
+
+
+def test_it_is_a_picture_with_mirrored_edges_of_which_the_middle_is_kept():
+    wide = np.pad(CONTENT, ((8, 8), (8, 8), (0, 0)), mode="reflect")
+    transfer = StyleTransfer(CONTENT, STYLE, backbone=make_net(torch.float64), size=80, margin=8, **OPTIONS)
+    other = {**OPTIONS, "size": 96, "brush": 80 / 96, "margin": 0}
+    expected = StyleTransfer(wide, STYLE, backbone=make_net(torch.float64), **other)
+    for step, goal in zip(transfer, expected, strict=True):
+        assert step.losses == pytest.approx(goal.losses, rel=1e-6)
+        assert step.size == tuple(step.image.shape[2:]) == (67, 80)
+        torch.testing.assert_close(step.image, goal.image[..., 8:-8, 8:-8], atol=1e-5, rtol=0)
+
+
+def test_a_larger_level_starts_from_the_picture_without_its_margin():
+    image, larger = torch.rand(1, 3, 20, 30), torch.rand(1, 3, 41, 60)
+    canvas = Pixels(image, 2)
+    with torch.no_grad():
+        canvas.pixels[..., :2, :] = 7  # what was painted in the margin stays there
+    shown = canvas.resized(larger, 5).image().detach()
+    same(shown, around(resize(image, (41, 60)), 5))
+
+
+def edges_beside_the_rest(margin):
+    """How much more colourful, relative to the photograph, the outermost four pixels are than those 12 to 20 inside."""
+    options = {"size": 160, "iterations": 60, "levels": 1, "backbone": "compact", "progress": False}
+    painted = load_image(stylize("sample:rocket", "sample:starry_night", margin=margin, **options))
+    photograph = resize(load_image("sample:rocket"), painted.shape[2:])
+    colourful = [(x.amax(1) - x.amin(1))[0] for x in (painted, photograph)]
+    rows, columns = (torch.arange(side) for side in colourful[0].shape)
+    depth = torch.minimum(
+        torch.minimum(rows, len(rows) - 1 - rows)[:, None], torch.minimum(columns, len(columns) - 1 - columns)
+    )
+    edge, inside = depth < 4, (depth >= 12) & (depth < 20)
+    painted, photograph = ((x[edge].mean() / x[inside].mean()).item() for x in colourful)
+    return painted / photograph
+
+
+def test_edges_are_no_more_colourful_than_the_rest():
+    with_margin, without = edges_beside_the_rest(8), edges_beside_the_rest(0)
+    print(with_margin, without)
+    assert with_margin < 1.1 < without
+
+
+def test_the_margin_needs_memory_too():
+    def memory(margin):
+        return needs(StyleTransfer(CONTENT, STYLE, size=512, margin=margin, backbone="compact", memory="full"))
+
+    # About as the pixels: (512 + 64) * (429 + 64) for 512 * 429, but for what does not depend on them.
+    assert 1.15 < (memory(32) - 110e6) / (memory(0) - 110e6) < 1.35
