@@ -32,7 +32,7 @@ def test_is_clean(path):
 
 #: Replacements that make a notebook a trial of seconds: text in its cells -> what the test runs instead.
 SHORT = {
-    "00_quickstart": {"SIZE = 512": "SIZE = 64", "ITERATIONS = 200": "ITERATIONS = 5"},
+    "00_quickstart": {"SIZE = 400": "SIZE = 64", "ITERATIONS = 150": "ITERATIONS = 5"},
     "01_gatys_step_by_step": {"SIZE = 256": "SIZE = 64", "ITERATIONS = 150": "ITERATIONS = 4"},
     "02_hyperparameters": {
         "SIZE = 224": "SIZE = 64",

@@ -38,7 +38,7 @@ class Backbone(nn.Module):
         deepest: name of the last layer to build.
         pooling: ``"max"`` as VGG was trained, or ``"average"`` as Gatys et al. prefer.
         border: padding of the first convolution. The paper uses ``"zeros"``, which leave a frame in optimised
-            pictures; ``"replicate"`` does not.
+            pictures; ``"replicate"`` leaves less of one.
         padding: padding of all other convolutions.
 
     Raises:

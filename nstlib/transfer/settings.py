@@ -117,7 +117,7 @@ class Settings:
         8,
         0,
         group="network",
-        help="pixels around the picture that are painted too and cut off; edges are garish without",
+        help="pixels around the picture that are painted too and cut off: edges would be garish",
     )
     color: str = fields.choice(
         "style", COLORS, group="style", help="the style's colours, or the content's by one of several methods"

@@ -103,7 +103,7 @@ class Desk:
         self.set(of_the_picture(saved))
 
     def _renew(self):
-        """Another photograph has other regions, and no snapshots."""
+        """Another photograph has other regions, and nothing to paint on from."""
         self.branch = None
         self.regions.clear()
 
