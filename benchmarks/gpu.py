@@ -24,7 +24,7 @@ from pathlib import Path
 import half_precision
 import speed
 import torch
-from measure import Peak, network, table
+from measure import Peak, network, synchronize, table
 
 from nstlib import InputError, StyleTransfer, save_image, stylize
 from nstlib.ambient import is_out_of_memory, usable_device
@@ -109,8 +109,7 @@ def compiling(options):
         for _ in range(12):
             started = time.perf_counter()
             next(transfer)
-            if options.cuda:
-                torch.cuda.synchronize(options.device)
+            synchronize(options.device)
             times.append(time.perf_counter() - started)
         word = "compiled" if compiled else "eager"
         rows.append((name, word, transfer.precision, f"{times[0]:.1f}", f"{sorted(times[2:])[5]:.4f}"))

@@ -48,6 +48,12 @@ def losses(picture, content, style, backbone, size):
     return step.losses["content"], step.losses["style"]
 
 
+def synchronize(device):
+    """Wait until a GPU has done what it was given; a CPU has."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 class Peak:
     """Context manager that measures time and memory.
 

@@ -18,8 +18,7 @@ import types
 from itertools import pairwise
 from pathlib import Path
 
-import torch
-from measure import Peak, in_own_process, table
+from measure import Peak, in_own_process, synchronize, table
 
 from nstlib import StyleTransfer, load_backbone, load_image
 from nstlib.features import ARCHITECTURES
@@ -131,11 +130,6 @@ def reach(goal, content, style, side, device, longest):
 def pictures(content, style, size):
     """The photograph resized to ``size``, whatever its shape, and the painting, as PIL images."""
     return to_pil(resize(load_image(content), size)), to_pil(load_image(style))
-
-
-def synchronize(device):
-    if torch.device(device).type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def compare(checkout, content, style, sizes, device, iterations, side=256, counts=PEER_ITERATIONS, longest=LONGEST):

@@ -18,7 +18,7 @@ import time
 import numpy as np
 import torch
 import torch.nn.functional as F
-from measure import Peak, in_own_process, network, table
+from measure import Peak, in_own_process, network, synchronize, table
 from peer import compare
 from profiling import bound, shares
 
@@ -86,8 +86,7 @@ def measure(size, method, name, device, iterations, precision="float32"):
             run = ours(net, size, device, iterations, PLANS[method], precision)
         started = time.perf_counter()
         for _ in run:
-            if torch.device(device).type == "cuda":
-                torch.cuda.synchronize()
+            synchronize(device)
             times.append(time.perf_counter() - started)
             started = time.perf_counter()
     times = times[1:] or times
@@ -102,8 +101,7 @@ def profiled(size, name, device, iterations, precision):
     started = time.perf_counter()
     for _ in range(iterations):
         next(transfer)
-    if torch.device(device).type == "cuda":
-        torch.cuda.synchronize()
+    synchronize(device)
     # The profiler's own time is left out: its shares are of an iteration without it.
     seconds = (time.perf_counter() - started) / iterations
     found = shares(lambda: next(transfer), iterations, torch.device(device).type == "cuda")

@@ -13,8 +13,8 @@ class Sums(torch.autograd.Function):
     """``(sum w, sum w f, sum w f f^T)`` for each weights ``w``, one after the other.
 
     The gradient ``sum_w w ((G + G^T) f + g)`` comes from one product; autograd would add up three maps for each ``w``.
-    Of several weights, ``[w f, w' f, ...]`` is in memory for a part of the pixels at a time. Nothing of a map's size is
-    copied if its channels are stored last.
+    Of several weights, ``[w f, w' f, ...]`` is in memory for a part of the pixels at a time. A map whose channels are
+    stored last is not copied, but for float16, whose products are taken in float32.
     """
 
     @staticmethod

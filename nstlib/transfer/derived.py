@@ -67,9 +67,7 @@ def _weight_of_blocks(name, blocks, what):
 #: The settings that are not stored, by name.
 DERIVED = {
     "style_strength": Derived(
-        fields.number(
-            0.5, 0, 1, live=True, group="style", help="beta / alpha from 0, the content alone, to 1, the style alone"
-        ),
+        fields.number(0.5, 0, 1, live=True, group="style", help="from 0, the content alone, to 1, the style alone"),
         ("content_weight", "style_weight"),
         _strength,
         _set_strength,

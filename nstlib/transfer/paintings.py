@@ -16,9 +16,9 @@ from ..terms.texture import layers_of
 
 #: Sizes of strokes that differ by less are the same.
 _SAME = 0.05
-#: For strokes larger than its own a painting is shown so much smaller than it is at most, where the picture can be
-#: reduced as well: at its own pixels it would ask for the grain of its scan, a few pixels wide, on every large stroke.
-_LESS = 2.0
+#: For strokes larger than its own, a painting is reduced by the brush, up to this factor, before the picture is: at its
+#: own pixels it would ask for the grain of its scan, a few pixels wide, on every large stroke.
+_MOST_REDUCED = 2.0
 
 
 class Shown(NamedTuple):
@@ -88,8 +88,8 @@ class Painting:
         Between two reductions there is no jump: as the brush grows, the one gives way to the other.
         """
         wanted, reductions = max(size) * self.brush, self._reductions_of(size)
-        clear = max(self._own) / min(max(self.brush, 1.0), _LESS)
-        beyond = math.log2(max(1.0, wanted / clear))
+        longest = max(self._own) / min(max(self.brush, 1.0), _MOST_REDUCED)
+        beyond = math.log2(max(1.0, wanted / longest))
         beyond = min(beyond, len(reductions) - 1.0) if beyond > math.log2(1 + _SAME) else 0.0
         shown = []
         for octave, reduction in enumerate(reductions):
@@ -97,7 +97,8 @@ class Painting:
             if octave > beyond and wanted / reduction >= self._smallest:
                 share = max(share, self._breadth ** (octave - beyond))
             if share or reduction == 1:
-                most = max(self._own) if reduction == reductions[-1] else clear
+                # Where the picture cannot be reduced any more, there is no other way to larger strokes.
+                most = max(self._own) if reduction == reductions[-1] else longest
                 shown.append(Shown(self._sized(min(wanted / reduction, most)), reduction, share))
         total = sum(share for *_, share in shown)
         return [one._replace(share=one.share / total) for one in shown]

@@ -35,8 +35,12 @@ class Settings:
     size: int | None = fields.whole(
         512, 1, none="original", group="pictures", help="longer side of the result in pixels, or the content's own size"
     )
-    content_weight: float = fields.number(1.0, 0, live=True, group="style", help="alpha, weight of the content loss")
-    style_weight: float = fields.number(20.0, 0, live=True, group="style", help="beta, weight of the style loss")
+    content_weight: float = fields.number(
+        1.0, 0, live=True, group="style", help="alpha, how much of the photograph stays"
+    )
+    style_weight: float = fields.number(
+        20.0, 0, live=True, group="style", help="beta, how much of the painting's style there is"
+    )
     tv_weight: float = fields.number(
         10.0, 0, live=True, group="style", help="gamma, weight of the total variation, which makes the picture smoother"
     )
@@ -47,7 +51,10 @@ class Settings:
         STYLE_WEIGHTS, live=True, group="style", help="layers of the style loss, likewise"
     )
     style_loss: str = fields.choice(
-        "gram", STYLE_LOSSES, group="style", help="how the statistics of features are compared"
+        "gram",
+        STYLE_LOSSES,
+        group="style",
+        help="statistics of the features: all products, means and spreads, or distributions",
     )
     colorless_grain: bool = fields.switch(
         False, group="style", help="in blocks 1 and 2, compare covariances alone: the grain without its colours"
@@ -120,7 +127,10 @@ class Settings:
         help="pixels around the picture that are painted too and cut off: edges would be garish",
     )
     color: str = fields.choice(
-        "style", COLORS, group="style", help="the style's colours, or the content's by one of several methods"
+        "style",
+        COLORS,
+        group="style",
+        help="the painting's colours, or the photograph's by one of several methods",
     )
     color_strength: float = fields.number(
         1.0, 0, 1, group="style", help="from 0, the style's colours, to 1, the content's; only where color is not style"
@@ -129,10 +139,10 @@ class Settings:
         1.0, 1e-12, group="style", help="size of the strokes relative to the picture, 1 as in the painting"
     )
     breadth: float = fields.number(
-        0.0, 0, 1, group="style", help="from 0 to 1, how much strokes count that are too broad for the network"
+        0.0, 0, 1, group="style", help="from 0, fine strokes alone, to 1, also shapes broader than the network sees"
     )
     protection: float = fields.number(
-        1.0, 0, 1, live=True, group="style", help="how much stays as it is of what protect names, from 0, nothing, to 1"
+        1.0, 0, 1, live=True, group="style", help="from 0 to 1, how much the protected area stays as it is"
     )
     direction: float = fields.number(
         0.0, 0, 1, group="style", help="from 0 to 1, how much strokes run along the structure of the photograph"

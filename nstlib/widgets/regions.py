@@ -115,6 +115,7 @@ class Regions(widgets.Accordion):
             self._say(explain(error), "nstlib-error")
 
     def _find(self):
+        self._say("looking …")
         photo, content, n, parts = self._content.picture, self._content.code, self.count.value, None
         if self.way.value == "segments":
             masks, code = regions.segments(photo, n), f"masks = regions.segments({content}, {n})"
