@@ -43,6 +43,7 @@ def losses(picture, content, style, backbone, size):
         size: longer side of the picture, in pixels.
     """
     options = {"backbone": backbone, "size": size, "levels": 1, "iterations": 1, "precision": "float32"}
+    options["margin"] = 0
     # A step reports the losses of the picture that it begins with.
     step = next(StyleTransfer(content, style, init=picture, **options))
     return step.losses["content"], step.losses["style"]

@@ -82,6 +82,7 @@ def measure_ours(precision, memory, content, style, size, device, iterations):
     """The same of nstlib."""
     content, style = pictures(content, style, size)
     common = {"levels": 1, "optimizer": "Adam", "style_loss": "wasserstein", "precision": precision, "memory": memory}
+    common["margin"] = 0  # as the peer, which has none
     common |= {"device": device, "iterations": iterations + 1}
     small = StyleTransfer(content, style, size=64, backbone="vgg19", **common)
     next(small)

@@ -72,7 +72,7 @@ def plain(net, size, device, iterations):
 
 def ours(net, size, device, iterations, plan, precision):
     content = np.random.default_rng(0).random((*size, 3), dtype=np.float32)
-    options = {"size": max(size), "levels": 1, "iterations": iterations, "optimizer": "Adam", "plan": plan}
+    options = {"size": max(size), "levels": 1, "iterations": iterations, "optimizer": "Adam", "plan": plan, "margin": 0}
     return StyleTransfer(content, content, backbone=net, device=device, precision=precision, **options)
 
 
