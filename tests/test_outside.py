@@ -34,17 +34,17 @@ class Darkness:
 class Affine(nn.Module):
     """A canvas: the picture to start with under an affine map of its colours."""
 
-    def __init__(self, image):
+    def __init__(self, image, margin=0):
         super().__init__()
-        self.register_buffer("start", image.clone())
+        self.register_buffer("start", nn.functional.pad(image, (margin,) * 4, mode="reflect"))
         self.matrix = nn.Parameter(torch.eye(3, dtype=image.dtype)[:, :, None, None])
         self.shift = nn.Parameter(torch.zeros(3, dtype=image.dtype))
 
     def image(self):
         return nn.functional.conv2d(self.start, self.matrix, self.shift).clamp(0, 1)
 
-    def resized(self, start):
-        other = Affine(start)
+    def resized(self, start, margin=0):
+        other = Affine(start, margin)
         other.matrix.data.copy_(self.matrix)
         other.shift.data.copy_(self.shift)
         return other

@@ -179,8 +179,8 @@ OTHER = {
     "style_layers": {"relu1_1": 0.5, "relu2_1": 1.0, "relu3_1": 0.0, "relu4_1": 2.0, "relu5_1": 1.0},
     "style_loss": "wasserstein", "unitless": False, "optimizer": "Adam", "learning_rate": 0.025, "iterations": 7,
     "levels": 2, "init": "noise", "backbone": "vgg16", "weights": str(COMPACT_WEIGHTS), "network": "0123456789abcdef",
-    "pooling": "average", "padding": "zeros", "color": "pca", "color_strength": 0.5, "brush": 0.75, "breadth": 0.5,
-    "direction": 0.25, "colorless_grain": True, "protection": 0.5,
+    "pooling": "average", "padding": "zeros", "margin": 4, "color": "pca", "color_strength": 0.5,
+    "brush": 0.75, "breadth": 0.5, "direction": 0.25, "colorless_grain": True, "protection": 0.5,
     "seed": 5, "device": "cpu", "precision": "float64", "memory": "tiled", "compile": True,
     "canvas": "another",
 }  # fmt: skip

@@ -55,7 +55,7 @@ def test_wrong_overlap_is_refused():
 def test_one_tile_is_plain_stylization():
     content, style = make_picture(48, 64, 1), make_picture(48, 64, 2)
     options = {"size": 64, "iterations": 5, "backbone": "compact", "progress": False}
-    whole = stylize(content, style, levels=1, memory="full", **options)
+    whole = stylize(content, style, levels=1, margin=0, memory="full", **options)
     tiled = stylize_tiles(content, style, tile=64, overlap=0, rounds=1, **options)
     np.testing.assert_array_equal(whole, tiled)
 
@@ -86,7 +86,7 @@ def test_shared_moments_give_the_whole_picture_the_style():
 def test_colours_and_several_styles():
     content, styles = make_picture(48, 64, 1), [make_picture(48, 64, 2), make_picture(48, 64, 3)]
     options = {"size": 64, "iterations": 5, "backbone": "compact", "progress": False, "color": "luminance"}
-    whole = stylize(content, styles, levels=1, memory="full", **options)
+    whole = stylize(content, styles, levels=1, margin=0, memory="full", **options)
     np.testing.assert_array_equal(whole, stylize_tiles(content, styles, tile=64, overlap=0, rounds=1, **options))
 
 

@@ -142,7 +142,7 @@ def stylize_tiles(
         progress: show a progress bar.
         preset, max_pixels: as for :class:`~nstlib.transfer.StyleTransfer`.
         **options: fields of :class:`~nstlib.Settings`; ``iterations`` are those of one tile, over all rounds.
-            ``levels`` has no meaning here.
+            ``levels`` has no meaning here, nor has ``margin``: the tiles at the edges have none.
 
     Returns:
         PIL image, with the content's transparency.
@@ -226,7 +226,7 @@ def _paint(scene, grid, rounds, share_moments, backbone, settings, device, progr
             if not (isinstance(error, (KeyboardInterrupt, Diverged)) or is_out_of_memory(error)):
                 raise
             warnings.warn(f"{str(error) or 'interrupted'}: this is the picture so far", stacklevel=3)
-    return to_pil(scene.finish(grid.stitch(tiles)), transparency)
+    return to_pil(scene.finish(grid.stitch(tiles), scene.size), transparency)
 
 
 def _sum(moments):
