@@ -131,7 +131,9 @@ def test_sums_and_gradient_are_those_of_the_whole_picture(count, plan):
 
 
 def test_more_ranks_than_fit_are_refused():
-    with pytest.raises(InputError, match="20 ranks are too many for the 67 x 50 pixels .*: use 12 of them"):
+    with pytest.raises(
+        InputError, match="20 ranks are too many for the 79 x 62 pixels of a level and its margin: use 12 of them"
+    ):
         transfer_of(Ranks(0, 20), size=(101, 134), levels=2)
 
 
@@ -162,7 +164,13 @@ def test_devices_of_one_process_paint_the_same_picture(count, options):
 
 @pytest.mark.parametrize("precision", ["float16", "bfloat16"])
 def test_ranks_in_half_precision_end_where_one_does(precision):
-    options = {"size": (75, 101), "style": make_picture(70, 90, 2) // 3, "optimizer": "Adam", "learning_rate": 0.01}
+    options = {
+        "size": (75, 101),
+        "style": make_picture(70, 90, 2) // 3,
+        "optimizer": "Adam",
+        "learning_rate": 0.01,
+        "margin": 0,
+    }
 
     def loss(**start):
         """Of a picture, measured in double precision."""
@@ -177,7 +185,8 @@ def test_ranks_in_half_precision_end_where_one_does(precision):
 
 
 def test_what_is_sent_does_not_grow_with_the_number_of_ranks_and_memory_falls():
-    options, sent, needs = {"size": (201, 334), "style": make_picture(201, 334, 2), "optimizer": "Adam"}, [], []
+    options, sent, needs = {"size": (201, 334), "optimizer": "Adam", "margin": 0}, [], []
+    options["style"] = make_picture(201, 334, 2)
     for count in (2, 4, 6):
         sent.append(0)
 

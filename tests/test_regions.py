@@ -80,7 +80,7 @@ SMALL[:6, :6] = True
 def test_the_loss_is_that_of_each_region_by_its_share(place):
     """Computed once more, region by region, from maps of the first layer."""
     styles = [Style(STYLE, where=place, weight=1), Style(OTHER, where=0.25 * ~place, weight=3)]
-    options = {"style_layers": ["relu1_1"], "style_loss": "gram"}
+    options = {"style_layers": ["relu1_1"], "style_loss": "gram", "margin": 0}
     transfer = StyleTransfer(CONTENT, styles, backbone=make_net(torch.float64), **{**OPTIONS, **options})
     found = next(transfer).losses["style"]
     net = make_net(torch.float64)
@@ -117,12 +117,12 @@ def test_overlapping_regions_share_what_they_overlap():
 def test_of_shows_a_part_of_the_painting():
     """Its moments are those of that part alone, but for what the network sees across the border."""
     painting, part = np.concatenate([STYLE, OTHER[:60]], 1), np.arange(111) < 61
-    options = {**OPTIONS, "style_layers": ["relu1_1"], "brush": 111 / 64}
+    options = {**OPTIONS, "style_layers": ["relu1_1"], "size": 111}
 
     def goal(**given):
         transfer = StyleTransfer(CONTENT, Style(**given), backbone=make_net(torch.float64), **options)
         next(transfer)
-        ((_, moments, *_),) = transfer.targets["style"][51, 64]
+        ((_, moments, *_),) = transfer.targets["style"][transfer.size]
         return moments["relu1_1"].gram
 
     found, whole = goal(picture=painting, of=np.broadcast_to(part, (60, 111))), goal(picture=painting)
@@ -160,6 +160,7 @@ def test_how_much_is_protected_may_change_on_the_way():
             "precision": "float64",
             **OPTIONS,
             "optimizer": "LBFGS",
+            "margin": 0,
             **options,
         }
         return StyleTransfer(CONTENT, STYLE, **options)

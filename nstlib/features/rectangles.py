@@ -56,8 +56,8 @@ def check_count(ranks, size, backbone):
     found = len(divide(size, ranks.count, alignment(backbone)))
     if found < ranks.count:
         raise InputError(
-            f"{ranks.count} ranks are too many for the {size[1]} x {size[0]} pixels of a level: use {found} "
-            "of them, a larger size or fewer levels"
+            f"{ranks.count} ranks are too many for the {size[1]} x {size[0]} pixels of a level and its margin: "
+            f"use {found} of them, a larger size or fewer levels"
         )
 
 

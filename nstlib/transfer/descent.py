@@ -96,9 +96,9 @@ class Descent:
                 self._ranks.follow_first(self.state())
         return losses
 
-    def enlarged(self, start, margin, plan, view, targets=None):
-        """The descent that goes on from here at another size; ``start``, ``margin`` as for the canvas's ``resized``."""
-        canvas = self.average.resized(start, margin)
+    def enlarged(self, start, plan, view, targets=None):
+        """The descent that goes on from here at another size; ``start`` is what the canvas's ``resized`` takes."""
+        canvas = self.average.resized(*start)
         larger = Descent(canvas, self._terms, self.settings, plan, view, targets, self._stepper.history, self._ranks)
         larger._stepper.take_over(self._stepper)
         larger._scale = self._scale

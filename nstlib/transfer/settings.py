@@ -35,12 +35,8 @@ class Settings:
     size: int | None = fields.whole(
         512, 1, none="original", group="pictures", help="longer side of the result in pixels, or the content's own size"
     )
-    content_weight: float = fields.number(
-        1.0, 0, live=True, group="style", help="alpha, how much of the photograph stays"
-    )
-    style_weight: float = fields.number(
-        20.0, 0, live=True, group="style", help="beta, how much of the painting's style there is"
-    )
+    content_weight: float = fields.number(1.0, 0, live=True, group="style", help="alpha, weight of the content loss")
+    style_weight: float = fields.number(20.0, 0, live=True, group="style", help="beta, weight of the style loss")
     tv_weight: float = fields.number(
         10.0, 0, live=True, group="style", help="gamma, weight of the total variation, which makes the picture smoother"
     )
@@ -51,10 +47,7 @@ class Settings:
         STYLE_WEIGHTS, live=True, group="style", help="layers of the style loss, likewise"
     )
     style_loss: str = fields.choice(
-        "gram",
-        STYLE_LOSSES,
-        group="style",
-        help="statistics of the features: all products, means and spreads, or distributions",
+        "gram", STYLE_LOSSES, group="style", help="how the statistics of features are compared"
     )
     colorless_grain: bool = fields.switch(
         False, group="style", help="in blocks 1 and 2, compare covariances alone: the grain without its colours"
@@ -120,17 +113,9 @@ class Settings:
     padding: str = fields.choice(
         "replicate", PADDINGS, group="network", help="padding of the convolutions; zeros leave a frame in the picture"
     )
-    margin: int = fields.whole(
-        8,
-        0,
-        group="network",
-        help="pixels around the picture that are painted too and cut off: edges would be garish",
-    )
+    margin: int = fields.whole(8, 0, group="network", help="pixels painted around the picture and cut off")
     color: str = fields.choice(
-        "style",
-        COLORS,
-        group="style",
-        help="the painting's colours, or the photograph's by one of several methods",
+        "style", COLORS, group="style", help="the painting's colours, or the photograph's by several methods"
     )
     color_strength: float = fields.number(
         1.0, 0, 1, group="style", help="from 0, the style's colours, to 1, the content's; only where color is not style"

@@ -172,16 +172,15 @@ class StyleTransfer:
 
     def _begin(self, size):
         """A descent at ``size`` from the picture to start with."""
-        start, margin, *task = self._task(size)
-        canvas = CANVASES[self.settings.canvas](start, margin)
-        return Descent(canvas, self.terms, self.settings, *task, ranks=self._sharing)
+        start, *task = self._task(size)
+        return Descent(CANVASES[self.settings.canvas](*start), self.terms, self.settings, *task, ranks=self._sharing)
 
     def _task(self, size):
-        """Of a level: start, margin, plan, function that gives its view and keeps no transfer alive, known targets."""
+        """Of a level: start and margin, plan, function that gives its view and keeps no transfer alive, known targets."""
         start = self._scene.start(size).to(self.device, self.backbone.arithmetic)
         known = {name: targets[size] for name, targets in self._known.items() if size in targets}
         view = partial(self._scene.view, size, self.backbone, self.plans)
-        return start, self._scene.margin(size), self.plan_at(size), view, known
+        return (start, self._scene.margin(size)), self.plan_at(size), view, known
 
     def save_checkpoint(self, path):
         """Write the state to a file, whole or not at all; raises as :func:`~nstlib.checkpoints.write_state` does."""
