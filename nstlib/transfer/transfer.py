@@ -176,7 +176,7 @@ class StyleTransfer:
         return Descent(CANVASES[self.settings.canvas](*start), self.terms, self.settings, *task, ranks=self._sharing)
 
     def _task(self, size):
-        """Of a level: start and margin, plan, function that gives its view and keeps no transfer alive, known targets."""
+        """Of a level: start and margin, plan, function that gives its view without a transfer alive, known targets."""
         start = self._scene.start(size).to(self.device, self.backbone.arithmetic)
         known = {name: targets[size] for name, targets in self._known.items() if size in targets}
         view = partial(self._scene.view, size, self.backbone, self.plans)
