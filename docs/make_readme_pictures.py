@@ -57,9 +57,9 @@ def main():
     save("02", [stylize(photograph, "sample:scream", style_strength=strength, **CAT) for strength in (0.05, 0.5, 0.95)])
     colors = ("style", "symmetric", "luminance")
     save("03", [stylize("sample:coffee", painting, color=color, **CAT) for color in colors])
-    large = stylize("sample:coffee", "sample:great_wave", **{**CAT, "size": 960, "iterations": 100})
-    middle = large.width // 2, large.height // 2
-    parts = [large.crop((x - reach, y - reach, x + reach, y + reach)) for reach in (300, 120, 50) for x, y in [middle]]
+    whole = stylize("sample:coffee", "sample:great_wave", **{**CAT, "size": 960, "iterations": 100})
+    middle = whole.width // 2, whole.height // 2
+    parts = [whole.crop((x - reach, y - reach, x + reach, y + reach)) for reach in (300, 120, 50) for x, y in [middle]]
     save("04", parts)
     random = Backbone.random(ARCHITECTURES["compact"], deepest="relu5_1")
     with Image.open(FOLDER.parents[1] / "nstlib" / "widgets" / "first.jpg") as by_vgg19:
@@ -68,16 +68,16 @@ def main():
     rocket, astronaut = samples.content("rocket"), samples.content("astronaut")
     sky, ground = regions.segments(rocket, 2)
     styles = [Style(painting, where=sky), Style("sample:scream", where=ground)]
-    kept = stylize(astronaut, painting, protect=face_of(astronaut), **CAT)
-    save("07", [regions.show(rocket, [sky, ground]), stylize(rocket, styles, **CAT), kept])
+    large = {**CAT, "size": 400}
+    kept = stylize(astronaut, painting, protect=face_of(astronaut), **large)
+    save("07", [regions.show(rocket, [sky, ground]), stylize(rocket, styles, **large), kept])
     strokes, middle = samples.style("embers", size=1024), {**CAT, "size": 768, "iterations": 24}
     by_brush = [stylize("sample:rocket", strokes, brush=brush, **middle) for brush in (0.5, 2, 4)]
     save("08", [one.crop((320, 140, 580, 400)) for one in by_brush])
-    short = {**CAT, "size": 256, "iterations": 50}
-    along = [stylize("sample:coffee", "sample:swirls", direction=strength, **short) for strength in (0, 1)]
+    along = [stylize("sample:coffee", "sample:swirls", direction=strength, **large) for strength in (0, 1)]
     save("direction", [samples.content("coffee"), *along])
     grain, motifs = Style("sample:embers", layers="fine"), Style(painting, layers="coarse")
-    save("texture", [stylize(photograph, style, **short) for style in (grain.picture, painting, [grain, motifs])])
+    save("texture", [stylize(photograph, style, **large) for style in (grain.picture, painting, [grain, motifs])])
 
 
 if __name__ == "__main__":
