@@ -16,8 +16,8 @@ from ..terms.texture import layers_of
 
 #: Sizes of strokes that differ by less are the same.
 _SAME = 0.05
-#: For strokes larger than its own, a painting is reduced by the brush, up to this factor, before the picture is: at its
-#: own pixels it would ask for the grain of its scan, a few pixels wide, on every large stroke.
+#: For strokes larger than its own, a painting is shown reduced by the brush, up to this factor, beside a picture
+#: reduced as much more: at its own pixels it asks for the grain of its scan, a few pixels wide, on every stroke.
 _MOST_REDUCED = 2.0
 
 
@@ -97,9 +97,7 @@ class Painting:
             if octave > beyond and wanted / reduction >= self._smallest:
                 share = max(share, self._breadth ** (octave - beyond))
             if share or reduction == 1:
-                # Where the picture cannot be reduced any more, there is no other way to larger strokes.
-                most = max(self._own) if reduction == reductions[-1] else longest
-                shown.append(Shown(self._sized(min(wanted / reduction, most)), reduction, share))
+                shown.append(Shown(self._sized(wanted / reduction), reduction, share))
         total = sum(share for *_, share in shown)
         return [one._replace(share=one.share / total) for one in shown]
 
