@@ -72,7 +72,7 @@ def pictures(options):
                 pass
             words = content, painting, name, way.partition("=")[2] or way, precision
             save_image(transfer.image, options.output / f"{'_'.join(words).replace(' ', '_')}.png")
-            start = {"init": transfer.image, "levels": 1, "iterations": 1, "precision": "float32"}
+            start = {"init": transfer.image, "levels": 1, "iterations": 1, "margin": 0, "precision": "float32"}
             losses.append(next(StyleTransfer(*inputs, **common | start)).losses["total"])
         ratios.append(losses[1] / losses[0])
         rows.append((f"{content} x {painting}", name, way, *(f"{loss:.5g}" for loss in losses), f"{ratios[-1]:.4f}"))

@@ -178,10 +178,8 @@ def _print_estimate(transfer, begin):
     _say(f"{begin}this transfer: {needs}")
     free = SAFE_SHARE * free_memory(transfer.device)
     height, width = needs.size
-    settings = transfer.settings
-    longest = largest_size(
-        transfer.backbone, height / width, free, optimizer=settings.optimizer, kept=transfer.floats_per_pixel
-    )
+    asked = {"optimizer": transfer.settings.optimizer, "margin": transfer.settings.margin}
+    longest = largest_size(transfer.backbone, height / width, free, kept=transfer.floats_per_pixel, **asked)
     _say(f"free on {transfer.device}: {free / 2**30:.1f} GB, enough for {longest} pixels on the longer side")
 
 

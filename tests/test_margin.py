@@ -14,6 +14,7 @@ from nstlib.transfer.estimate import needs
 from nstlib.transfer.margin import around, margin_of, outer, within
 
 CONTENT, STYLE = make_picture(67, 80, 1), make_picture(84, 90, 2)
+FADE = np.broadcast_to(np.linspace(20, 255, 80, dtype=np.uint8), (67, 80))
 OPTIONS = {"levels": 1, "iterations": 3, "precision": "float64", "optimizer": "Adam"}
 
 
@@ -26,9 +27,10 @@ def test_what_is_added_is_cut_off(height, width, wanted):
     assert torch.equal(within(around(image, margin), size), image)
 
 
-def test_it_is_a_picture_with_mirrored_edges_of_which_the_middle_is_kept():
-    wide = np.pad(CONTENT, ((8, 8), (8, 8), (0, 0)), mode="reflect")
-    transfer = StyleTransfer(CONTENT, STYLE, backbone=make_net(torch.float64), size=80, margin=8, **OPTIONS)
+@pytest.mark.parametrize("content", [CONTENT, np.dstack([CONTENT, FADE])], ids=["opaque", "transparent"])
+def test_it_is_a_picture_with_mirrored_edges_of_which_the_middle_is_kept(content):
+    wide = np.pad(content, ((8, 8), (8, 8), (0, 0)), mode="reflect")
+    transfer = StyleTransfer(content, STYLE, backbone=make_net(torch.float64), size=80, margin=8, **OPTIONS)
     other = {**OPTIONS, "size": 96, "brush": 80 / 96, "margin": 0}
     expected = StyleTransfer(wide, STYLE, backbone=make_net(torch.float64), **other)
     for step, goal in zip(transfer, expected, strict=True):

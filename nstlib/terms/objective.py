@@ -44,6 +44,9 @@ class Region:
 class View:
     """The pictures of a transfer at one size, and the network: what a term computes its targets from.
 
+    All have the margin that is painted around the picture, as has the image whose loss is taken; see
+    :mod:`nstlib.transfer.margin`.
+
     Attributes:
         backbone: :class:`~nstlib.features.Backbone`.
         content: RGB in [0, 1], straight colours, shape (N, 3, H, W).

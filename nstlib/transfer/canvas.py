@@ -15,8 +15,8 @@ class Pixels(nn.Module):
     iterates jitter.
 
     Args:
-        image: to start from, RGB in [0, 1], shape (N, 3, H, W), on the device and in the type to compute in.
-        margin: pixels around it that are painted too; see :mod:`nstlib.transfer.margin`.
+        image: to start from, without margin, RGB in [0, 1], shape (N, 3, H, W), on the device and in the type to use.
+        margin: pixels on each side of it that are painted too; see :mod:`nstlib.transfer.margin`.
     """
 
     def __init__(self, image, margin=0):
@@ -25,7 +25,7 @@ class Pixels(nn.Module):
         self.pixels = nn.Parameter(around(image.detach(), margin).contiguous().clone())
 
     def image(self):
-        """The picture that the parameters show, with its margin, RGB, shape (N, 3, H, W), differentiable."""
+        """The picture that the parameters show, with its margin, RGB, (N, 3, H + 2 margin, W + 2 margin)."""
         return self.pixels
 
     def resized(self, start, margin=0):

@@ -10,6 +10,7 @@ from ..features.tiling import Plan, feature_sums
 from ..images import fit_size
 from ..losses import total_variation
 from ..moments import Moments
+from .margin import margin_of, outer
 from .memory import PLANS, peak_memory, target_memory
 from .optimizers import make_optimizer
 
@@ -47,9 +48,9 @@ def needs(transfer):
     """Peak memory in bytes of a :class:`~nstlib.transfer.StyleTransfer`, in the iterations or in taking its targets."""
     size = transfer.sizes[-1]
     options = {"optimizer": transfer.settings.optimizer, "kept": transfer.floats_per_pixel}
-    outer = transfer._scene.outer(size)
-    options |= {"reductions": transfer._scene.passes(size), "part": transfer.plans.part_at(outer)}
-    iteration = peak_memory(transfer.backbone, outer, transfer.plan_at(size), **options)
+    painted = transfer._scene.outer(size)
+    options |= {"reductions": transfer._scene.passes(size), "part": transfer.plans.part_at(painted)}
+    iteration = peak_memory(transfer.backbone, painted, transfer.plan_at(size), **options)
     styles = (
         target_memory(transfer.backbone, style, transfer.plans.for_targets(style))
         for style in map(transfer._scene.direction.largest, transfer._scene.style_sizes(size))
@@ -77,17 +78,19 @@ def estimate(transfer):
     return Estimate(size, transfer.precision, transfer.plan_at(size), needs(transfer), seconds)
 
 
-def largest_size(backbone, aspect, budget, *, optimizer="Adam", kept=0.0):
+def largest_size(backbone, aspect, budget, *, optimizer="Adam", kept=0.0, margin=0):
     """Longer side in pixels of the largest picture that fits in ``budget`` bytes with the most frugal plan.
 
     Args:
         aspect: height / width.
         optimizer, kept: as for :func:`~nstlib.transfer.memory.peak_memory`.
+        margin: pixels around the picture that are painted too.
     """
     low, high = 16, 2**16
     while high - low > 16:
         middle = (low + high) // 2
         size = fit_size(aspect, 1, middle)
+        size = outer(size, margin_of(size, margin))
         fits = peak_memory(backbone, size, PLANS[-1], optimizer=optimizer, kept=kept) <= budget
         low, high = (middle, high) if fits else (low, middle)
     return low

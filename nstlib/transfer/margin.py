@@ -1,7 +1,7 @@
 """The margin: pixels around a picture that are painted with it and cut off.
 
-At its edges a network sees the padding in the place of neighbours. What an optimiser paints there serves the statistics
-of the whole picture at the least cost, and comes out garish: with VGG-19, whatever the padding, over 8 to 15 pixels.
+At its edges a network sees the padding in the place of neighbours. What an optimizer paints there serves the statistics
+of the whole picture at the least cost, and comes out garish, whatever the padding; ``docs/benchmarks.md`` has figures.
 """
 
 import torch.nn.functional as F

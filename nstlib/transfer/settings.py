@@ -113,7 +113,7 @@ class Settings:
     padding: str = fields.choice(
         "replicate", PADDINGS, group="network", help="padding of the convolutions; zeros leave a frame in the picture"
     )
-    margin: int = fields.whole(8, 0, group="network", help="pixels painted around the picture and cut off")
+    margin: int = fields.whole(8, 0, group="network", help="pixels painted around it and cut off, 1/8 of it at most")
     color: str = fields.choice(
         "style", COLORS, group="style", help="the painting's colours, or the photograph's by several methods"
     )

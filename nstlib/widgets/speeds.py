@@ -114,12 +114,12 @@ def needs(settings, shape):
         sizes, counts = pyramid((height, width), settings, backbone.smallest_side)
     except Exception as error:
         return f"{text} · {explain(error)}"
+    sizes = [outer(size, margin_of(size, settings.margin)) for size in sizes]
     seconds = speed * sum(count * h * w for count, (h, w) in zip(counts, sizes, strict=True))
     device = choose_devices(settings.device)[0]
     options = {"optimizer": settings.optimizer, "kept": kept_by(standard_terms(settings), backbone)}
-    painted = outer(sizes[-1], margin_of(sizes[-1], settings.margin))
-    plan = plan_for(backbone, painted, settings.memory, device=device, **options)
-    memory = peak_memory(backbone, painted, plan, **options)
+    plan = plan_for(backbone, sizes[-1], settings.memory, device=device, **options)
+    memory = peak_memory(backbone, sizes[-1], plan, **options)
     room = f"{memory / 2**30:.1f} GB of memory, {free_memory(device) / 2**30:.0f} GB free on {device}"
     return f"{text} · about {duration(seconds)} · {room}"
 
