@@ -23,8 +23,8 @@ HEAD = """\
 
 Each picture with the line of code that made it: the network of the paper, defaults but for fewer iterations, about 20
 minutes on one core of a CPU with AVX2, in float32. `python docs/make_gallery.py` makes them all. Photographs from
-scikit-image, paintings [in the public domain](../nstlib/samples/README.md). All but those in the style of the *Starry Night*
-with rocket and cat were painted before there was a [margin](benchmarks.md#the-margin).
+scikit-image, paintings [in the public domain](../nstlib/samples/README.md). All but the rocket and the cat in the style
+of the *Starry Night* were painted before there was a [margin](benchmarks.md#the-margin).
 """
 
 
