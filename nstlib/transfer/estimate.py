@@ -10,7 +10,7 @@ from ..features.tiling import Plan, feature_sums
 from ..images import fit_size
 from ..losses import total_variation
 from ..moments import Moments
-from .margin import margin_of, outer
+from .margin import outer
 from .memory import PLANS, peak_memory, target_memory
 from .optimizers import make_optimizer
 
@@ -90,7 +90,7 @@ def largest_size(backbone, aspect, budget, *, optimizer="Adam", kept=0.0, margin
     while high - low > 16:
         middle = (low + high) // 2
         size = fit_size(aspect, 1, middle)
-        size = outer(size, margin_of(size, margin))
+        size = outer(size, margin)
         fits = peak_memory(backbone, size, PLANS[-1], optimizer=optimizer, kept=kept) <= budget
         low, high = (middle, high) if fits else (low, middle)
     return low

@@ -15,8 +15,9 @@ def margin_of(size, wanted):
     return min(wanted, int(min(size) * LARGEST_SHARE))
 
 
-def outer(size, margin):
-    """(height, width) with the margin."""
+def outer(size, wanted):
+    """(height, width) with the margin of :func:`margin_of`."""
+    margin = margin_of(size, wanted)
     return size[0] + 2 * margin, size[1] + 2 * margin
 
 

@@ -147,7 +147,7 @@ class Scene:
 
     def outer(self, size):
         """(height, width) of what is painted for a result of this size."""
-        return outer(size, self.margin(size))
+        return outer(size, self._settings.margin)
 
     def finish(self, image, size):
         """The painting ``image`` without its margin, shape (1, 3, *size), in the colours asked for, float32."""

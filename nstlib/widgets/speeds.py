@@ -14,7 +14,7 @@ from ..features.tiling import FULL
 from ..images import fit_size
 from ..terms import standard_terms
 from ..transfer.estimate import duration, seconds_per_pixel
-from ..transfer.margin import margin_of, outer
+from ..transfer.margin import outer
 from ..transfer.memory import free_memory, kept_by, peak_memory, plan_for
 from ..transfer.network import prepare_backbone
 from ..transfer.scene import pyramid
@@ -114,7 +114,7 @@ def needs(settings, shape):
         sizes, counts = pyramid((height, width), settings, backbone.smallest_side)
     except Exception as error:
         return f"{text} · {explain(error)}"
-    sizes = [outer(size, margin_of(size, settings.margin)) for size in sizes]
+    sizes = [outer(size, settings.margin) for size in sizes]
     seconds = speed * sum(count * h * w for count, (h, w) in zip(counts, sizes, strict=True))
     device = choose_devices(settings.device)[0]
     options = {"optimizer": settings.optimizer, "kept": kept_by(standard_terms(settings), backbone)}
