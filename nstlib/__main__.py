@@ -4,20 +4,19 @@ import contextlib
 import os
 import sys
 import tempfile
-import warnings
 from itertools import chain, count
 from pathlib import Path
 
-from tqdm.auto import tqdm
-
 from .arguments import make_parser
-from .distributed import first_to_ask, wait_for_all
+from .distributed import wait_for_all
 from .errors import InputError
 from .features.ranks import ALONE, INPUT, Elsewhere, RankLost
 from .images import check_output, load_image, save_image
 from .many import find_contents, is_done, name_outputs, recipe_of, share_of_process
 from .networks.upscale import load_upscaler
+from .regions.named import save_masks, spread
 from .styles import as_styles
+from .terminal import complain, say, terminal
 from .transfer.estimate import estimate, largest_size
 from .transfer.interruption import despite_interruption
 from .transfer.memory import SAFE_SHARE, free_memory
@@ -38,26 +37,39 @@ EXITS = {
 
 def main(arguments=None):
     """Run the command line; returns the exit status."""
-    with _terminal():
+    with terminal():
         try:
             options = vars(make_parser().parse_args(arguments))
             options["style"] = as_styles([*options["style"], *options.pop("more")])
             contents = find_contents(options["content"])
+            masks = options.pop("masks")
+            if masks is not None:
+                return _save_masks(masks, contents, **options)
             if contents is not None:
                 return _paint_all(contents, **options)
             with joined() as ranks:
                 return _paint(ranks=ranks, **options)
         except InputError as error:
-            _complain(f"error: {error}")
+            complain(f"error: {error}")
             return EXIT_INPUT
         except RankLost as error:
-            _complain(f"error: {error}")
+            complain(f"error: {error}")
             return EXIT_FAILED
         except Elsewhere as error:  # which has said why
             return EXIT_INPUT if error.kind == INPUT else EXIT_FAILED
         except KeyboardInterrupt:
-            _complain("interrupted before there was a picture to save")
+            complain("interrupted before there was a picture to save")
             return EXIT_INTERRUPTED
+
+
+def _save_masks(folder, contents, *, content, style, regions, force, max_pixels, **_):
+    """Save the regions found in one picture, to look at."""
+    if contents is not None or regions is None:
+        raise InputError("--masks saves what --regions finds in one picture")
+    photo = load_image(content, max_pixels=max_pixels)
+    saved = save_masks(spread(regions, photo, style), photo, folder, force)
+    say(f"saved {', '.join(saved)}; to paint with them, --style STYLE@{saved[0]} and so on")
+    return 0
 
 
 def _paint_all(contents, content, output, force, checkpoint, resume, **options):
@@ -70,6 +82,7 @@ def _paint_all(contents, content, output, force, checkpoint, resume, **options):
         load_image(style.picture, max_pixels=options["max_pixels"])  # once refused, not once for every picture
     chosen = {name: value for name, value in options.items() if name in OPTIONS or name in ("preset", "upscale")}
     asked = [value for style in options["style"] for value in (style.weight, style.brush, style.layers)]
+    asked.append(options["regions"])
     recipes = {path: recipe_of([*inputs_of(path, **options), *asked], **chosen) for path in share_of_process(contents)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -81,12 +94,12 @@ def _paint_all(contents, content, output, force, checkpoint, resume, **options):
             continue
         begin, output = f"{number}/{len(contents)} {path}: ", str(outputs[path])
         if is_done(output, recipes[path]) and not force:
-            _say(f"{begin}done before, {output}")
+            say(f"{begin}done before, {output}")
             continue
         try:
             status = _paint(str(path), output=output, force=force, recipe=recipes[path], begin=begin, **options)
         except Exception as error:
-            _complain(f"error: {begin}{str(error) or type(error).__name__}")
+            complain(f"error: {begin}{str(error) or type(error).__name__}")
             status = EXIT_FAILED
         if status == EXIT_INTERRUPTED:
             return status
@@ -96,10 +109,11 @@ def _paint_all(contents, content, output, force, checkpoint, resume, **options):
 
 
 def _paint(
-    content, style, protect, output, force, upscale, checkpoint_every, max_pixels, estimate, quiet,
+    content, style, protect, regions, output, force, upscale, checkpoint_every, max_pixels, estimate, quiet,
     checkpoint=None, resume=False, recipe=None, begin="", ranks=ALONE, **options,
 ):  # fmt: skip
     inputs = inputs_of(content, style, protect=protect, **options)
+    inputs += [regions.removeprefix("scribbles:")] if regions else []
     first = ranks.index == 0
     with ranks.together():
         if first:
@@ -109,6 +123,8 @@ def _paint(
             refuse_inputs(output, [*inputs, checkpoint])
             if not (force or estimate):
                 _refuse_to_overwrite(output, checkpoint, resume)
+        if regions is not None:
+            style = spread(regions, load_image(content, max_pixels=max_pixels), style)
         upscaler = None if upscale == 1 else load_upscaler(upscale)
         transfer = StyleTransfer(content, style, protect=protect, max_pixels=max_pixels, ranks=ranks, **options)
         if first:
@@ -132,7 +148,7 @@ def _paint(
     note = transfer.as_dict() | ({"upscale": painted.scale} if painted.scale > 1 else {})
     kept, interrupted = despite_interruption(lambda: _save(painted, output, note, recipe))
     if kept is not None:
-        _say(f"{begin}{kept}")
+        say(f"{begin}{kept}")
     if ranks.count > 1 and painted.end != "lost":
         wait_for_all("nstlib/saved")
     if kept != output:
@@ -160,9 +176,9 @@ def _save(painted, output, note, recipe):
             kept = _free_name(Path(folder, Path(output).with_suffix(".png").name))
             with contextlib.suppress(Exception):
                 save_image(painted.image, kept, alpha=painted.alpha, settings=note)
-                _complain(f"error: could not write {output} ({error}): the picture is kept as {kept}")
+                complain(f"error: could not write {output} ({error}): the picture is kept as {kept}")
                 return kept
-        _complain(f"error: could not write {output} ({error}), nor keep the picture elsewhere")
+        complain(f"error: could not write {output} ({error}), nor keep the picture elsewhere")
         return None
 
 
@@ -175,61 +191,12 @@ def _free_name(path):
 
 def _print_estimate(transfer, begin):
     needs = estimate(transfer)
-    _say(f"{begin}this transfer: {needs}")
+    say(f"{begin}this transfer: {needs}")
     free = SAFE_SHARE * free_memory(transfer.device)
     height, width = needs.size
     asked = {"optimizer": transfer.settings.optimizer, "margin": transfer.settings.margin}
     longest = largest_size(transfer.backbone, height / width, free, kept=transfer.floats_per_pixel, **asked)
-    _say(f"free on {transfer.device}: {free / 2**30:.1f} GB, enough for {longest} pixels on the longer side")
-
-
-@contextlib.contextmanager
-def _terminal():
-    """Print warnings in one line, and escape what the streams cannot encode; everything is restored at the end."""
-    streams = [stream for stream in (sys.stdout, sys.stderr) if hasattr(stream, "reconfigure")]
-    before = [stream.errors for stream in streams]
-    for stream in streams:
-        stream.reconfigure(errors="backslashreplace")
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stderr(_Forgiving(sys.stderr)):
-            warnings.showwarning = lambda message, *_: _complain(message)
-            yield
-    finally:
-        for stream, errors in zip(streams, before, strict=True):
-            try:
-                stream.flush()
-            except OSError:  # what is still buffered would raise once more when the interpreter exits
-                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-            stream.reconfigure(errors=errors)
-
-
-class _Forgiving:
-    """A stream, or None, whose failures are ignored: a closed terminal or a full disk must not end the run."""
-
-    def __init__(self, stream):
-        self._stream = stream
-
-    def write(self, text):
-        with contextlib.suppress(OSError, AttributeError):
-            self._stream.write(text)
-
-    def flush(self):
-        with contextlib.suppress(OSError, AttributeError):
-            self._stream.flush()
-
-    def __getattr__(self, name):
-        return getattr(self._stream, name)
-
-
-def _say(text):
-    with contextlib.suppress(OSError):
-        print(text, flush=True)
-
-
-def _complain(text):
-    if not first_to_ask(f"nstlib: {text}"):
-        return
-    tqdm.write(f"nstlib: {text}", file=sys.stderr)  # prints above a progress bar instead of through it
+    say(f"free on {transfer.device}: {free / 2**30:.1f} GB, enough for {longest} pixels on the longer side")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ examples:
   %(prog)s photo.jpg painting.jpg --size 3840 --checkpoint state.pt   (after an interruption: the same and --resume)
   %(prog)s sample:chelsea sample:swirls --style sample:embers@weight=3 --backbone compact
   %(prog)s photo.jpg --style night.jpg@sky.png --style field.jpg@brush=2 --protect face.png
+  %(prog)s photo.jpg night.jpg field.jpg --regions segments --masks masks/   (without --masks, to paint them)
   %(prog)s photos/ painting.jpg -o paintings/
 
 exit status:
@@ -36,6 +37,12 @@ _STYLE = (
     "a style for the part of CONTENT where MASK is white: a picture, or FILE#COLOUR for one colour of a map; @of=MASK, "
     "@weight=X, @brush=X, or @brush=BLACK,WHITE,MASK for a map of sizes, and @layers=fine or coarse may follow. An @ "
     "in the name of a file that exists is part of it; so is one in an address, whose mask is @where=MASK"
+)
+
+_REGIONS = (
+    "find a part of CONTENT for each STYLE: segments, areas of like colour, the largest for the first STYLE; "
+    "palette or palette:N, colours of CONTENT with the like part of the one STYLE; scribbles:FILE, what grows from "
+    "lines drawn over a copy of CONTENT; objects:NAME,..., such as objects:cat with a second STYLE for the rest"
 )
 
 
@@ -96,6 +103,8 @@ def make_parser():
     )
     add("--protect", metavar="MASK", default=None, type=_reader(parse_mask), help="keep what is white in this picture")
     _add_settings(add, "pictures")
+    add("--regions", metavar="WAY", default=None, help=_REGIONS)
+    add("--masks", metavar="FOLDER", default=None, help="save the regions found as masks, shown over CONTENT, and stop")
     output = (
         "PNG, JPEG, WebP or 16-bit TIFF (default: stylized.png, or the next free number after it); of many pictures "
         "the folder (default: stylized), in which those already painted so are skipped"

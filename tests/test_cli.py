@@ -190,6 +190,32 @@ def test_styles_in_regions_and_a_protected_part(folder, monkeypatch):
     assert np.array_equal(pixels("left.png"), left)
 
 
+def test_regions_are_found_and_may_be_looked_at_first(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    found = "content.png", "style.png", "other.jpg", "--regions", "segments", *FAST
+    assert call(*found, "-o", "painted.png") == 0
+    assert call(*found, "--masks", "masks") == 0
+    assert "masks/1.png, masks/2.png, masks/regions.png" in capsys.readouterr().out
+    masks = nstlib.regions.segments("content.png", 2)
+    for number, mask in enumerate(masks, 1):
+        np.testing.assert_allclose(pixels(folder / f"masks/{number}.png")[..., 0] / 255, mask, atol=1 / 255)
+    named = {str(number): mask for number, mask in enumerate(masks, 1)}
+    np.testing.assert_array_equal(pixels(folder / "masks/regions.png"), nstlib.regions.show("content.png", named))
+    styles = [nstlib.Style(name, where=mask) for name, mask in zip(("style.png", "other.jpg"), masks, strict=True)]
+    options = {"backbone": "compact", "size": 64, "iterations": 4, "progress": False}
+    nstlib.stylize("content.png", styles, **options).save("expected.png")
+    np.testing.assert_array_equal(pixels(folder / "painted.png"), pixels(folder / "expected.png"))
+    (folder / "line.png").write_bytes((folder / "content.png").read_bytes())
+    for arguments, message in (
+        ((*found, "--masks", "masks"), "masks/1.png exists already"),
+        (("content.png", "style.png", "--masks", "new"), "what --regions finds"),
+        ((".", *found[1:], "--masks", "new"), "in one picture"),
+        (("content.png", "style.png", "--regions", "scribbles:line.png", "-o", "line.png", "--force"), "would destroy"),
+    ):
+        assert call(*arguments) == cli.EXIT_INPUT
+        assert message in capsys.readouterr().err
+
+
 def test_weights_go_by_their_letters_too():
     options = make_parser().parse_args(["a", "b", "--alpha", "2", "--beta", "3", "--gamma", "4"])
     assert (options.content_weight, options.style_weight, options.tv_weight) == (2, 3, 4)
@@ -203,7 +229,7 @@ def test_what_is_not_named_is_left_to_presets():
 def test_help_shows_examples_that_parse_and_the_exit_status():
     text = make_parser().format_help()
     examples = re.findall(r"^  python -m nstlib (.*?)(?:   .*)?$", text, re.MULTILINE)
-    assert len(examples) == 5
+    assert len(examples) == 6
     for example in examples:
         make_parser().parse_args(example.split())
     for status in (cli.EXIT_FAILED, cli.EXIT_INPUT, cli.EXIT_DIVERGED, cli.EXIT_INTERRUPTED):

@@ -2,16 +2,18 @@
 
 import io
 import urllib.error
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from conftest import make_picture
-from PIL import Image
+from PIL import Image, ImageDraw
 from torchvision.models.segmentation import LRASPP_MobileNet_V3_Large_Weights, lraspp_mobilenet_v3_large
 
 from nstlib import InputError, Style, regions, stylize
+from nstlib.regions.named import spread
 
 WEIGHTS = LRASPP_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1
 NOISE = make_picture(90, 120) // 16
@@ -59,6 +61,78 @@ def test_thin_scribbles_of_large_photographs_count():
     labels[101:300, 101], labels[101:300, 801], labels[-51, 101:-101] = 1, 2, 3
     masks = regions.scribbles(large, labels)
     assert agrees(masks[1][::8, ::8], AREAS == 1) > 0.97
+
+
+def drawn_over(ground):
+    """Scribbles in red, blue and green on a picture of the size of BLOCKS, PIL: green where most is to be."""
+    picture = Image.fromarray(ground)
+    draw = ImageDraw.Draw(picture)
+    for line, colour in (((20, 10, 20, 50), "red"), ((100, 10, 100, 50), "blue"), ((10, 80, 110, 80), "#00ff00")):
+        draw.line(line, colour, 7)
+    return picture
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "transparent"])
+def test_scribbles_of_a_picture_go_by_their_colours(kind):
+    """Drawn over the photograph and saved as JPEG, which blurs the lines' colours; or on a transparent ground."""
+    buffer = io.BytesIO()
+    if kind == "jpeg":
+        drawn_over(BLOCKS).save(buffer, "JPEG", quality=90)
+    else:
+        drawn_over(np.zeros((90, 120, 4), np.uint8)).save(buffer, "PNG")
+    masks = regions.scribbles(BLOCKS, buffer.getvalue())
+    areas = [index == AREAS for index in range(3)]
+    for mask, area in zip(masks, sorted(areas, key=lambda area: -area.sum()), strict=True):
+        assert agrees(mask, area) > 0.97
+
+
+def test_pictures_without_scribbles_say_so():
+    for picture, message in (
+        (np.zeros((90, 120, 3), np.uint8), "most of the picture is drawn over"),
+        (BLOCKS, "two plain colours"),
+        (BLOCKS[:50], "120 x 50 pixels, and the photograph 120 x 90"),
+    ):
+        with pytest.raises(InputError, match=message):
+            regions.scribbles(BLOCKS, picture)
+
+
+def test_each_style_gets_a_region(monkeypatch, tmp_path):
+    one, other = Style("one.png", brush=2), Style("other.png")
+    drawn_over(BLOCKS).save(tmp_path / "scribbles.png")
+    scribbled = f"scribbles:{tmp_path / 'scribbles.png'}"
+    for way, given, expected in (
+        ("segments", [one, other], regions.segments(BLOCKS, 2)),
+        (scribbled, [one, other, one], regions.scribbles(BLOCKS, tmp_path / "scribbles.png")),
+    ):
+        found = spread(way, BLOCKS, given)
+        assert [style.picture for style in found] == [style.picture for style in given]
+        assert found[0].brush == 2
+        np.testing.assert_array_equal([style.where for style in found], expected)
+    painting = np.flip(BLOCKS, 1)
+    found = spread("palette:3", BLOCKS, [Style(painting)])
+    places, parts = regions.palette(BLOCKS, painting, 3)
+    np.testing.assert_array_equal([style.where for style in found], places)
+    np.testing.assert_array_equal([style.of for style in found], parts)
+    left, right = np.zeros((2, 90, 120), np.float32)
+    left[:, :40], right[:, 60:] = 1, 1
+    masks = {"cat": right, "chair": left, "background": 1 - left - right}
+    monkeypatch.setattr("nstlib.regions.named.objects", lambda photo: masks)
+    found = spread("objects:chair", BLOCKS, [one, other])
+    np.testing.assert_array_equal([style.where for style in found], [left, 1 - left])
+    found = spread("objects:cat,background", BLOCKS, [one, other])
+    np.testing.assert_array_equal([style.where for style in found], [right, masks["background"]])
+    for way, given, message in (
+        ("segment", [one], "must be one of segments, palette"),
+        ("scribbles", [one], "must be one of"),
+        ("segments", [replace(one, where=left), other], "styles that have no masks"),
+        ("palette", [one, other], "of one painting"),
+        ("palette:two", [Style(painting)], "must be a whole number, received 'two'"),
+        (scribbled, [one, other], "3 regions for 2 styles"),
+        ("objects:dog", [one], "no 'dog' in the photograph, but cat, chair, background"),
+        ("objects:cat", [one, other, one], "2 regions for 3 styles"),
+    ):
+        with pytest.raises(InputError, match=message):
+            spread(way, BLOCKS, given)
 
 
 def test_palettes_pair_what_is_alike():
@@ -163,6 +237,11 @@ def test_regions_are_shown_over_the_photograph():
     assert (np.asarray(regions.show(BLOCKS, [0 * left])).astype(int) - BLOCKS).max() <= 1
     with pytest.raises(InputError, match="as the photograph"):
         regions.show(BLOCKS, [left[:50]])
+    named = np.asarray(regions.show(BLOCKS, {"cat": left, "": 1 - left}, left))
+    changed = (named != shown).any(-1)
+    assert changed[30:60, 10:50].any()  # its name, in the middle of it
+    assert (named[:, 59:61] == 255).all()  # the line around what is protected
+    assert not changed[:, 62:].any()
 
 
 def test_what_is_found_can_be_painted():

@@ -21,7 +21,8 @@ ORDER = words(
     "images masks styles directions color sheet",
     "features.replicate features.backbone features.weight_files features.original features.pretrained",
     "features.crop features.tiling features.ranks features.rectangles features",
-    "networks networks.tiles networks.upscale networks.objects regions",
+    "networks networks.tiles networks.upscale",
+    "regions.reduced regions.colours regions.drawn regions.objects regions.shown regions regions.named",
     "terms.objective terms.measures terms.texture terms.standard terms",
     "metrics.alignment metrics.fidelity metrics.seams metrics.distances metrics.sharpness metrics.strokes",
     "metrics.summary metrics transfer.optimizers transfer.margin transfer.canvas transfer.fields transfer.derived",
@@ -36,7 +37,7 @@ ORDER = words(
     "widgets.regions widgets.speeds widgets.desk widgets.bar widgets.worker widgets.opening widgets.snapshots",
     "widgets.view widgets.saving widgets.studio",
     "widgets widgets.launch",
-    "arguments many __main__",
+    "arguments many terminal __main__",
 )
 #: What someone new reads to know how a picture is painted; the other wings hang beside it.
 PATH = words(

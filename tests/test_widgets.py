@@ -1009,13 +1009,20 @@ def test_regions_are_found_and_painted_each_in_its_style(make_studio):
     np.testing.assert_array_equal(studio.picture, told_by(studio, content=BLOCKS, style=STYLE))
 
 
-@pytest.mark.parametrize("way", ["palette", "objects", "labels.png", "grey.png"])
+@pytest.mark.parametrize("way", ["palette", "objects", "labels.png", "grey.png", "lines.png"])
 def test_regions_of_all_kinds_are_written_as_code(make_studio, monkeypatch, tmp_path, way):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(regions, "objects", lambda photo: {"cat": LEFT, "background": 1 - LEFT})
     Image.fromarray(COLOURS[PLACES]).save(tmp_path / "labels.png")
     Image.fromarray((LEFT * 255).astype(np.uint8)).save(tmp_path / "grey.png")
+    lines = BLOCKS.copy()
+    lines[10:-10, 10:16], lines[10:-10, -16:-10] = (255, 0, 0), (255, 255, 0)
+    Image.fromarray(lines).save(tmp_path / "lines.png")
     studio = make_studio(BLOCKS, iterations=2)
+    if way == "lines.png":
+        studio.regions.way.value = "scribbles"
+        studio.regions.find.click()
+        assert "load a picture of them" in studio.regions.message
     if way.endswith("png"):
         enter(studio.regions.file, way)
         rows = studio.regions.rows
@@ -1033,6 +1040,19 @@ def test_regions_of_all_kinds_are_written_as_code(make_studio, monkeypatch, tmp_
     assert studio.message == ""
     np.testing.assert_array_equal(studio.picture, told)
     monkeypatch.undo()
+
+
+def test_styles_of_the_whole_share_the_layers(make_studio):
+    """The grain of one painting with the motifs of another."""
+    studio = make_studio(BLOCKS)
+    grain, motif = find(studio, "whole")
+    grain.layers.value, motif.layers.value = "fine", "coarse"
+    motif.style.value = "sample:swirls"
+    studio.start()
+    assert studio.wait(60)
+    styles = [Style(STYLE, layers="fine"), Style("sample:swirls", layers="coarse")]
+    np.testing.assert_array_equal(studio.picture, nstlib.stylize(BLOCKS, styles, **PAINTED))
+    np.testing.assert_array_equal(studio.picture, told_by(studio, content=BLOCKS, style=STYLE))
 
 
 def test_the_photograph_is_seen_with_its_regions(make_studio):

@@ -1,4 +1,4 @@
-"""The controls of one region of the photograph: its style, brush and weight."""
+"""The controls of one region of the photograph: its style, brush, weight and layers."""
 
 import html
 from dataclasses import fields, replace
@@ -14,6 +14,7 @@ from .drawing import EMPTY, narrow
 from .groups import hundredths
 from .shelf import last_used, sample_thumbnails
 
+LAYERS = {"grain and motifs": None, "the grain alone": "fine", "motifs alone": "coarse"}
 ABOVE = ""  # key of the style picture chosen above, for all regions
 
 
@@ -55,7 +56,7 @@ class AreaControls(widgets.HBox):
 
     Attributes:
         area: the same.
-        style, brush, weight: the controls; the value of ``style`` is a key.
+        style, brush, weight, layers: the controls; the value of ``style`` is a key.
     """
 
     def __init__(self, number, area, offers, changed):
@@ -72,14 +73,16 @@ class AreaControls(widgets.HBox):
         self.brush.layout.display = "none" if mapped else None
         tip = f"how much region {area.name} is painted beside the others, 0 for not at all"
         self.weight = slider(area.style.weight, hundredths(0, 305), narrow("weight", tip, "14.5em"))
+        tip = f"which layers of the network the style of region {area.name} is for"
+        self.layers = widgets.Dropdown(options=LAYERS, value=area.style.layers, **narrow("with", tip, "13em"))
         parts = [widgets.HTML(name, layout=widgets.Layout(min_width="6.5em")), self._small]
         layout = widgets.Layout(flex_flow="row wrap", align_items="center")
-        super().__init__([*parts, self.style, self.brush, self.weight], layout=layout)
+        super().__init__([*parts, self.style, self.brush, self.weight, self.layers], layout=layout)
         self.offer(offers, area.own)
         self.style.observe(self._draw, "value")
         for control in (self.brush, self.weight):  # as long as the row has room
             control.layout.flex, control.layout.max_width = "1 1 14.5em", "22em"
-        for control in (self.style, self.brush, self.weight):
+        for control in (self.style, self.brush, self.weight, self.layers):
             control.observe(lambda _: changed(), "value")
 
     def offer(self, offers, chosen=None):
@@ -111,7 +114,7 @@ class AreaControls(widgets.HBox):
     def _moved(self):
         """What differs from the style that it began with, of which the mask of the painting is only for its own."""
         brush = self.area.style.brush if self.brush.layout.display == "none" else self.brush.value
-        moved = {"brush": brush, "weight": self.weight.value}
+        moved = {"brush": brush, "weight": self.weight.value, "layers": self.layers.value}
         return moved if self.style.value == self.area.own else {**moved, "of": None}
 
     def _draw(self, _=None):

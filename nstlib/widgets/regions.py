@@ -4,11 +4,9 @@ import html
 
 import ipywidgets as widgets
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
-from scipy.ndimage import distance_transform_edt
-from skimage.segmentation import find_boundaries
 
 from .. import regions
+from ..errors import InputError
 from ..images import fit_size, load_image, load_image_and_alpha, resize
 from ..masks import load_mask
 from ..styles import Style
@@ -19,7 +17,13 @@ from .shelf import thumbnail
 from .uploads import FileField
 
 TITLE = "Regions: a style for each part of the photograph, and what of it is protected"
-WAYS = {"areas of like colour": "segments", "the painting's colours": "palette", "persons and objects": "objects"}
+WAYS = {
+    "areas of like colour": "segments",
+    "the painting's colours": "palette",
+    "persons and objects": "objects",
+    "from scribbles in a file": "scribbles",
+    "the whole, to blend styles": "whole",
+}
 NONE_YET = "find regions, or load a picture of them; without any, the style is everywhere"
 PREVIEW = 640  # pixels of the longer side, at most
 
@@ -48,7 +52,7 @@ class Regions(widgets.Accordion):
         look = "look for regions in the photograph"
         self.find = button("Find", "search", lambda: self._attempt(self._find), look)
         self.clear_all = button("Clear", "times", self.clear, "one style everywhere, and nothing protected")
-        tip = "a map of labels, a plain colour for each region, or a mask, white where a region is"
+        tip = "scribbles, if these are chosen, else a map of labels, a plain colour for each region, or a mask"
         self.file = FileField(tip, lambda *file: self._attempt(self._load, *file))
         self.picture = widgets.Image(format="jpeg", value=EMPTY, layout=widgets.Layout(width="20em", max_width="100%"))
         self.picture.add_class("nstlib-regions")
@@ -116,33 +120,14 @@ class Regions(widgets.Accordion):
 
     def _find(self):
         self._say("looking …")
-        photo, content, n, parts = self._content.picture, self._content.code, self.count.value, None
-        if self.way.value == "segments":
-            masks, code = regions.segments(photo, n), f"masks = regions.segments({content}, {n})"
-        elif self.way.value == "palette":
-            masks, parts = regions.palette(photo, self._style.picture, n)
-            code = f"masks, parts = regions.palette({content}, {self._style.code}, {n})"
-        else:
-            masks, code = regions.objects(photo), f"masks = regions.objects({content})"
-        self._take(masks, code, parts)
+        self._show(*found(self.way.value, self._content, self._style, self.count.value))
 
     def _load(self, source, name):
-        self._take(regions.areas(source), f"masks = regions.areas({name!r})")
-
-    def _take(self, masks, code, parts=None):
-        """Begin with masks found by a line of code, a list of them or ``{name: mask}``."""
-        named = masks.items() if isinstance(masks, dict) else enumerate(masks)
-        parts = [None] * len(masks) if parts is None else parts
-        areas = [
-            Area(
-                name=f"{key if isinstance(key, str) else key + 1}",
-                shown=mask,
-                style=Style(None, where=mask, of=part),
-                codes={"where": f"masks[{key!r}]", "of": f"parts[{key!r}]"},
-            )
-            for (key, mask), part in zip(named, parts, strict=True)
-        ]
-        self._show(areas, code)
+        if self.way.value == "scribbles":
+            masks = regions.scribbles(self._content.picture, source)
+            self._show(*areas_of(masks, f"regions.scribbles({self._content.code}, {name!r})"))
+        else:
+            self._show(*areas_of(regions.areas(source), f"regions.areas({name!r})"))
 
     def _give(self, styles, protect):
         shape = self._content.picture.shape[:2]
@@ -196,7 +181,7 @@ class Regions(widgets.Accordion):
             self.picture.value = jpeg(seen_over(self._content.picture, masks, protected))
 
     def _show_count(self, _):
-        self.count.layout.display = "none" if self.way.value == "objects" else None
+        self.count.layout.display = "none" if self.way.value in ("objects", "scribbles") else None
 
     def _say(self, message, class_="nstlib-quiet"):
         self.message = message
@@ -204,29 +189,57 @@ class Regions(widgets.Accordion):
         self._about.value = f'<span class="{class_}"{role}>{html.escape(message)}</span>'
 
 
-def seen_over(photo, masks, protected=None):
-    """A PIL picture of a photograph with its regions in their colours, with their names, and a line around the mask of
-    what is protected.
+def found(way, content, style, count):
+    """``(areas, code)``: the regions that a way finds in the photograph, and the line that finds them again.
 
     Args:
-        photo: whatever :func:`~nstlib.load_image` takes.
-        masks: ``{name: mask}``.
-        protected: mask, or None.
+        way: one of the values of ``WAYS``.
+        content, style: the pickers.
+        count: how many to find.
     """
+    photo = content.picture
+    if way == "segments":
+        return areas_of(regions.segments(photo, count), f"regions.segments({content.code}, {count})")
+    if way == "palette":
+        code = f"regions.palette({content.code}, {style.code}, {count})"
+        masks, parts = regions.palette(photo, style.picture, count)
+        return areas_of(masks, code, parts)
+    if way == "objects":
+        return areas_of(regions.objects(photo), f"regions.objects({content.code})")
+    if way == "whole":
+        whole = np.ones(photo.shape[:2], np.float32)
+        return [Area(f"{k + 1}", whole, Style(None), {}) for k in range(count)], ""
+    raise InputError(
+        "load a picture of them: lines drawn over a copy of the photograph, or on a transparent ground of its size, in "
+        "a plain colour for each region"
+    )
+
+
+def areas_of(masks, code, parts=None):
+    """``(areas, code)`` of masks, or of those by name, that an expression finds, for a palette with parts of the
+    painting."""
+    named = masks.items() if isinstance(masks, dict) else enumerate(masks)
+    areas = [
+        Area(
+            name=f"{key if isinstance(key, str) else key + 1}",
+            shown=mask,
+            style=Style(None, where=mask, of=part),
+            codes={"where": f"masks[{key!r}]", "of": f"parts[{key!r}]"},
+        )
+        for (key, mask), part in zip(named, parts or [None] * len(masks), strict=True)
+    ]
+    return areas, f"{'masks, parts' if parts else 'masks'} = {code}"
+
+
+def seen_over(photo, masks, protected=None):
+    """:func:`nstlib.regions.show` of masks of any size, over a small copy of the photograph."""
     photo = load_image(photo)
     shape = photo.shape[2:]
     size = fit_size(*shape, min(PREVIEW, max(shape)))
-    masks = {name: fitted(mask, shape, size) for name, mask in masks.items()}
-    shown = np.array(regions.show(resize(photo, size), masks.values()))
-    if protected is not None:
-        shown[find_boundaries(fitted(protected, shape, size) > 0.5)] = 255
-    picture = Image.fromarray(shown)
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(max(size) // 20)
-    for name, mask in masks.items():
-        depth = distance_transform_edt(np.pad(mask > 0.5, 1))
-        y, x = np.unravel_index(depth.argmax(), depth.shape)
-        draw.text((x, y), name, "white", font, "mm", stroke_width=2, stroke_fill="black")
-    return picture
+    protected = None if protected is None else fitted(protected, shape, size)
+    return regions.show(
+        resize(photo, size), {name: fitted(mask, shape, size) for name, mask in masks.items()}, protected
+    )
 
 
 def fitted(mask, shape, size=None):

@@ -49,7 +49,7 @@ def objects(photo):
         )
     masks = resize(shares[:, found], size)[0].numpy()
     masks = masks / masks.sum(0).clip(1)
-    return {**dict(zip((names[index] for index in found), masks, strict=True)), BACKGROUND: 1 - masks.sum(0)}
+    return {**dict(zip((names[index] for index in found), masks, strict=True)), BACKGROUND: (1 - masks.sum(0)).clip(0)}
 
 
 def _network():
