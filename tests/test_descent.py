@@ -43,7 +43,7 @@ def test_half_precision_ends_where_single_does(optimizer, beta, style_loss, kind
     style = {
         "normal": STYLE, "dark": STYLE // 12, "bright": 255 - STYLE // 12, "constant": np.full_like(STYLE, 90),
     }[kind]  # fmt: skip
-    options = {"backbone": "compact", "size": 96, "levels": 1, "iterations": 30, "margin": 0}
+    options = {"backbone": "compact", "size": 64, "levels": 1, "iterations": 30, "margin": 0}
     options |= {"optimizer": optimizer, "style_weight": beta, "style_loss": style_loss}
     single, half = (
         [step.losses["total"] for step in StyleTransfer(CONTENT, style, precision=precision, **options)]
