@@ -34,8 +34,8 @@ ORDER = words(
     "training",
     "widgets.drawing widgets.curves widgets.thumbnails widgets.comparison widgets.shelf widgets.uploads",
     "widgets.picker widgets.groups widgets.controls widgets.steering widgets.areas widgets.protection",
-    "widgets.regions widgets.speeds widgets.desk widgets.bar widgets.worker widgets.opening widgets.snapshots",
-    "widgets.view widgets.saving widgets.studio",
+    "widgets.regions widgets.speeds widgets.desk widgets.bar widgets.cells widgets.worker widgets.opening",
+    "widgets.snapshots widgets.view widgets.saving widgets.studio",
     "widgets widgets.launch",
     "arguments many terminal __main__",
 )

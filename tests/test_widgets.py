@@ -29,7 +29,7 @@ from nstlib.transfer.memory import peak_memory
 from nstlib.transfer.optimizers import OPTIMIZERS
 from nstlib.transfer.presets import make_settings
 from nstlib.transfer.settings import LIVE, Settings
-from nstlib.widgets import Studio, shelf, speeds
+from nstlib.widgets import Studio, cells, shelf, speeds
 from nstlib.widgets.comparison import ACTUAL, Comparison, compose
 from nstlib.widgets.controls import as_keywords
 from nstlib.widgets.curves import Curves, plot_losses
@@ -482,6 +482,51 @@ def test_close_lets_go_of_everything():
     panel, studio = weakref.ref(studio), None
     gc.collect()
     assert panel() is None
+
+
+@pytest.mark.parametrize("named", [lambda name: {"cellId": name}, lambda name: {"colab": {"cell_id": name}}])
+def test_a_cell_that_is_run_again_closes_what_it_made_before(make_studio, monkeypatch, named):
+    def run(number, name):
+        request = {"header": {"msg_id": f"{number}"}, "metadata": named(name) if name else {}}
+        monkeypatch.setattr(cells, "get_ipython", lambda: SimpleNamespace(get_parent=lambda: request))
+
+    run(1, "one")
+    first, beside = (Studio(CONTENT, STYLE, size=64, levels=1, iterations=2, backbone=NET) for _ in range(2))
+    first.start()
+    assert first.wait(60)
+    run(2, "two")
+    elsewhere = make_studio()
+    run(3, None)
+    nowhere = make_studio()
+    elsewhere.start()
+    assert elsewhere.wait(60)
+    assert first.comm is not None
+    assert beside.comm is not None
+    held = weakref.ref(first.snapshots.kept[1].snapshot.image)
+    first.start()
+    assert first.wait(60)  # the last picture is another one
+    run(4, "one")
+    make_studio()
+    until(lambda: not own_threads())
+    assert held() is None
+    assert first.comm is beside.comm is None
+    assert elsewhere.comm is not None
+    assert nowhere.comm is not None
+    assert list(elsewhere.snapshots.kept) == [1]
+    with pytest.raises(InputError, match="closed"):
+        _ = first.content.picture
+    panel, first = weakref.ref(first), None
+    gc.collect()
+    assert panel() is None
+
+
+def test_without_a_notebook_no_panel_is_closed(make_studio, monkeypatch):
+    for shell in (None, SimpleNamespace()):  # a script, IPython in a terminal
+        monkeypatch.setattr(cells, "get_ipython", lambda shell=shell: shell)
+        one, other = make_studio(), make_studio()
+        assert not any(thread.name == "nstlib-close" for thread in own_threads())
+        assert one.comm is not None
+        assert other.comm is not None
 
 
 @pytest.mark.parametrize("count", [1, 4, 5])

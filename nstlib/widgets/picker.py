@@ -116,6 +116,11 @@ class Picker(widgets.VBox):
         self.thumbnails.mark(key)
         self._changed()
 
+    def close(self):
+        """Forget the picture, and close."""
+        self._picture, self.error = None, f"{self._title}: the panel is closed"
+        super().close()
+
     def _offer(self):
         last = {
             key: (small, name, name if isinstance(source, bytes) else source)

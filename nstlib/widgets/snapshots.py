@@ -87,6 +87,12 @@ class Snapshots(widgets.VBox):
         if self.kept.pop(self.current, None) is not None:
             self.choose(None)
 
+    def close(self):
+        """Forget all of them, and close."""
+        self.kept.clear()
+        self._changed()
+        super().close()
+
     def sheet(self):
         """All of them on one sheet, a PIL image.
 

@@ -9,6 +9,7 @@ from ..styles import as_styles
 from ..transfer.presets import PRESETS, make_settings
 from ..transfer.transfer import StyleTransfer
 from .bar import Bar
+from .cells import close_former
 from .controls import as_keywords, live_settings
 from .desk import Desk
 from .drawing import CSS, close_children, row, wide
@@ -38,7 +39,8 @@ class Studio(widgets.VBox):
     Raises:
         InputError: a setting that makes no sense. A picture that cannot be read is reported in the panel instead.
 
-    Only one studio per kernel paints: a new one stops the one before it, and waits for that to end.
+    Only one studio per kernel paints: a new one stops the one before it, and waits for that to end. One that the same
+    cell of a notebook has made before is closed.
 
     Example:
         >>> studio = Studio("chelsea", "swirls", size=64, iterations=4)
@@ -55,6 +57,7 @@ class Studio(widgets.VBox):
     def __init__(
         self, content="chelsea", style="starry_night", *, protect=None, preset="default", backbone="compact", **options
     ):
+        close_former(self)
         small = {name: value for name, value in SPEEDS["interactive"].items() if name not in PRESETS.get(preset, {})}
         given = make_settings(preset, **{**small, "backbone": backbone, **options})
         self._enabling = threading.Lock()
@@ -131,7 +134,7 @@ class Studio(widgets.VBox):
             self._painting.release()
 
     def close(self):
-        """Stop, wait for the threads to end, release the transfer and remove the panel."""
+        """Stop, wait for the threads to end, remove the panel and free its memory but for the picture shown last."""
         self.release()
         self.wait()
         if self._desk is not None:
