@@ -883,13 +883,43 @@ def test_curves_are_marked_where_something_was_moved():
     moves = {1: 20, 2: 20, 3: 30, 5: 40, 9: 300, 14: 300, 20: 100}  # dragged from 3 to 9, moved again at 20
     for iteration, weight in moves.items():
         curves.add(SimpleNamespace(iteration=iteration, settings={"style_weight": weight}, **shot), LIVE)
-    assert curves._marks == [(3, "style"), (20, "style")]
+    assert curves._marks == [(3, "style β"), (20, "style β")]
     curves.clear()
     curves.add(SimpleNamespace(iteration=1, settings={"style_weight": 7}, **shot), LIVE)
     assert curves._marks == []
     history = [(i, {"total": 1 / i}) for i in range(1, 9)]
     plots = {plot_losses(history, marks) for marks in ([], [(4, "style")], [(4, "tv")], [(6, "style")])}
     assert len(plots) == 4  # the moment and the name are seen
+
+
+def test_marks_name_the_slider_that_was_moved(studio):
+    def shot(iteration):
+        losses = {"total": 1.0}
+        settings = as_keywords(studio.settings)
+        return SimpleNamespace(iteration=iteration, iterations=9, state="painting", losses=losses, settings=settings)
+
+    moves = {
+        "style_strength": (0.7, "strength"),
+        "grain": (3.0, "grain"),
+        "motif": (0.0, "motif"),
+        "content_weight": (9.0, "content α"),
+        "style_weight": (0, "style β"),
+        "relu2_1": (0.5, "style layers"),
+        "tv_weight": (0, "smooth γ"),
+    }
+    for name, (value, text) in moves.items():
+        curves = Curves()
+        curves.add(shot(1), LIVE)
+        studio.controls[name].value = value
+        curves.add(shot(2), LIVE)
+        assert curves._marks == [(2, text)], name
+    curves.clear()
+    studio.controls["motif"].value = 1.0  # back from nothing, with the strength in the same iteration
+    curves.add(shot(1), LIVE)
+    studio.controls["style_strength"].value = 0.4
+    studio.controls["motif"].value = 2.0
+    curves.add(shot(2), LIVE)
+    assert curves._marks == [(2, "motif, strength")]
 
 
 # Speeds, settings from a picture, folders
