@@ -806,6 +806,18 @@ def test_controls_have_names_of_their_own(studio):
     assert len(names) == len(set(names))
 
 
+def test_every_field_and_button_has_a_label(make_studio):
+    def below(widget):
+        return [widget, *(one for child in getattr(widget, "children", ()) for one in below(child))]
+
+    studio = make_studio(BLOCKS)
+    find(studio, "segments")
+    kinds = ("Text", "Dropdown", "SelectionSlider", "IntSlider", "FloatSlider", "Checkbox", "FileUpload", "Button")
+    fields = [one for one in below(studio) if isinstance(one, tuple(getattr(ipywidgets, kind) for kind in kinds))]
+    assert {type(one).__name__ for one in fields} == set(kinds)
+    assert [one for one in fields if not one.description.strip()] == []
+
+
 def test_undo_takes_moves_back_one_by_one(studio):
     controls = studio.controls
     for value in (30, 40, 50):

@@ -11,7 +11,7 @@ import torch
 
 from ..errors import InputError
 from ..images import load_image_and_alpha, to_pil
-from .drawing import EMPTY, button, explain, jpeg, row
+from .drawing import EMPTY, TOOLTIP, button, explain, jpeg, narrow, row
 from .shelf import last_used, remember, remember_folder, sample_thumbnails, thumbnail
 from .thumbnails import Thumbnails
 from .uploads import Uploads
@@ -46,12 +46,10 @@ class Picker(widgets.VBox):
         self._small.layout.object_fit = "contain"
         self._taken = widgets.HTML()
         self.thumbnails = Thumbnails(self._pressed)
-        self.path = widgets.Text(
-            placeholder="path, folder or address, then Enter",
-            continuous_update=False,
-            layout=widgets.Layout(width="17em"),
-        )
-        self._uploads = Uploads(self._uploaded, multiple=True, description="Upload")
+        about = narrow("path", f"where the picture for {title.lower()} lies", "19.5em", label="initial")
+        self.path = widgets.Text(placeholder="path, folder or address, then Enter", continuous_update=False, **about)
+        tip = {TOOLTIP: f"pictures for {title.lower()} from your computer"}
+        self._uploads = Uploads(self._uploaded, multiple=True, description="Upload", **tip)
         fields = [self.path, self._uploads]
         if importlib.util.find_spec("google") and importlib.util.find_spec("google.colab"):
             fields.append(button("Drive", "folder-open", self._mount, "offer the pictures of your Google Drive"))
