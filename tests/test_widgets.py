@@ -763,6 +763,38 @@ def test_what_ends_is_kept_and_can_be_taken_up_again(studio):
     assert all(button.disabled for button in studio.snapshots.buttons.values())
 
 
+def test_a_snapshot_brings_its_pictures_back(studio, tmp_path):
+    upload(studio.style, "dots.png", png(STYLE))
+    file = tmp_path / "a.png"
+    file.write_bytes(png(CONTENT))
+    studio.content.path.value = str(file)
+    first_code = studio.code
+    studio.start()
+    assert studio.wait(60)
+    first = np.asarray(studio.picture)
+    pick(studio.content, "rocket")
+    pick(studio.style, "swirls")
+    studio.controls["iterations"].value = 2
+    studio.start()
+    assert studio.wait(60)
+    strip, buttons = studio.snapshots._strip.buttons, studio.snapshots.buttons
+    strip[1].click()
+    buttons["restore"].click()
+    assert studio.code == first_code
+    studio.start()
+    assert studio.wait(60)
+    np.testing.assert_array_equal(studio.picture, first)
+    strip[2].click()
+    buttons["branch"].click()  # of its photograph, but in the style of now
+    assert studio.wait(60)
+    assert "nstlib.stylize('sample:rocket', 'dots.png'," in studio.code
+    assert np.shape(studio.picture) == np.shape(studio.snapshots.kept[2].picture())
+    file.unlink()
+    strip[1].click()
+    buttons["restore"].click()
+    assert "no such file" in studio.message
+
+
 def test_the_oldest_snapshots_give_way(studio, monkeypatch):
     monkeypatch.setattr("nstlib.widgets.snapshots.ROOM", 2 * 4 * 3 * 48 * 64)
     for _ in range(3):
@@ -781,7 +813,7 @@ def test_the_contact_sheet_holds_all_snapshots(studio, tmp_path, monkeypatch):
     one = studio.snapshots.sheet()
     assert not set(caption(1, studio.view.shown).translate(PLAIN)) - set(string.printable)
     for number in range(2, 6):
-        studio.snapshots.keep(studio.snapshots.kept[1].snapshot.__class__(**vars(studio.view.shown)), None)
+        studio.snapshots.keep(studio.snapshots.kept[1].snapshot.__class__(**vars(studio.view.shown)), None, None)
         assert len(studio.snapshots.kept) == number
     (tmp_path / "results").mkdir()
     studio.file.value = "results/one.png"
@@ -1040,6 +1072,9 @@ def test_it_opens_with_a_finished_picture(make_studio):
     pick(studio.content, "coffee")  # of other pictures, there is none yet
     assert studio.picture is None
     assert "press Start" in studio.status
+    studio.snapshots._strip.buttons[1].click()
+    studio.snapshots.buttons["restore"].click()
+    assert studio.content.source == "chelsea"
 
 
 def test_thumbnails_are_those_of_the_samples():

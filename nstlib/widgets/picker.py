@@ -33,6 +33,7 @@ class Picker(widgets.VBox):
 
     Attributes:
         source: what was chosen.
+        chosen: the arguments of :meth:`choose` that choose it again.
         error: why it cannot be used, as text; None if it can.
         code: the Python expression for it.
         thumbnails, path, upload: the widgets.
@@ -88,7 +89,8 @@ class Picker(widgets.VBox):
             source: name of a sample on offer, or whatever :func:`~nstlib.images.load_image` takes.
             name: file name to show, if ``source`` is the content of a file.
         """
-        self.source, self.error, self._picture, key = source, None, None, None
+        self.source, self.chosen = source, (source, name)
+        self.error = self._picture = key = None
         sample = source.removeprefix("sample:") if isinstance(source, str) else ""
         if sample in self._samples:
             source = key = f"sample:{sample}"

@@ -66,7 +66,7 @@ class Studio(widgets.VBox):
         desk = self._desk = Desk(*given, self._prepare, self._bar.say, lambda: self._busy)
         self.content, self.style, self.controls = desk.content, desk.style, desk.controls
         self.regions, self.steering, self.speeds, self.undo = desk.regions, desk.steering, desk.speeds, desk.undo
-        self.view = View(lambda kept: desk.set_saved(kept.settings), self.start)
+        self.view = View(desk.go_back, self.start)
         self.saving = Saving(self.view, desk.set_saved, self._bar.say)
         self.snapshots, self.save, self.file = self.view.snapshots, self.saving.save, self.saving.file
         self.buttons = {**self._bar.buttons, "save": self.saving.button}
@@ -83,9 +83,11 @@ class Studio(widgets.VBox):
     # What can be done, by button or in code
 
     def start(self, begin=None):
-        """Start painting in the background, from the picture of a :class:`~nstlib.widgets.worker.Snapshot` if given."""
+        """Start painting in the background, from a :class:`~nstlib.widgets.snapshots.Kept` if given."""
         if self._busy:
             return
+        if begin is not None:
+            self._desk.choose_photograph(begin)
         try:
             content, styles, settings = self.content.picture, self.regions.styles, self.settings
         except InputError as error:
@@ -93,8 +95,8 @@ class Studio(widgets.VBox):
             return
         self._bar.say("")
         release_other(self)
-        self.view.begin(content)
-        self._desk.branch = None if begin is None else (self.snapshots.number_of(begin), begin.image)
+        self.view.begin(content, self._desk.asked)
+        self._desk.branch = begin and (self.snapshots.number_of(begin.snapshot), begin.snapshot.image)
         options = {**as_keywords(settings), **self._desk.start, "protect": self.regions.protection.mask}
         self._painting = Painting(
             make=lambda: StyleTransfer(content, styles, **options),
@@ -183,7 +185,7 @@ class Studio(widgets.VBox):
         return self._painting is not None and self._painting.at_work
 
     def _prepare(self):
-        self.view.prepare(self.content, self.style)
+        self.view.prepare(self.content, self.style, self._desk.asked)
 
     def _end(self, problem):
         if problem:
