@@ -30,6 +30,21 @@ def test_is_clean(path):
     assert not any(line.startswith(("def ", "class ")) for cell in code for line in cell.source.splitlines())
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_links_lead_somewhere_from_colab_too(path):
+    text = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown")
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
+    assert [link for link in links if not link.startswith("https://")] == []
+    of_ours = re.compile(rf".*/nstlib/nstlib/blob/v{re.escape(nstlib.__version__)}/([\w./]+?)(?:#([\w-]+))?")
+    linked = [of_ours.fullmatch(link).groups() for link in links if "nstlib/nstlib" in link]
+    for file, anchor in linked:
+        headings = re.findall(r"^#+ (.*)", (ROOT / file).read_text(), re.M)
+        places = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+        assert anchor is None or anchor in places
+    named = re.findall(r"docs/\w+\.md", text) + [f"notebooks/{name}.ipynb" for name in re.findall(r"\b0\d_\w+", text)]
+    assert set(named) <= {file for file, _ in linked}
+
+
 #: Replacements that make a notebook a trial of seconds: text in its cells -> what the test runs instead.
 SHORT = {
     "00_quickstart": {"SIZE = 400": "SIZE = 64", "ITERATIONS = 150": "ITERATIONS = 5"},
@@ -118,7 +133,7 @@ def test_every_knob_has_its_experiment():
     assert not {name for name in knobs if not re.search(rf"\b{name}\b", code)}
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS[:7], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_results_may_be_kept_on_drive(path):
     cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
     (place,) = [number for number, source in enumerate(cells) if "drive.mount" in source]

@@ -160,6 +160,12 @@ class Panel:
             "labels => labels.filter(l => l.scrollWidth > l.clientWidth + 1).map(l => l.innerText)"
         )
         assert clipped == []
+        fields = self.page.locator(".nstlib-panel").last.locator("input:visible, select:visible, button:visible")
+        unnamed = fields.evaluate_all(
+            "fields => fields.filter(f => !f.innerText.trim() && ![...f.labels].some(l => l.innerText.trim()))"
+            ".map(f => f.outerHTML)"
+        )
+        assert unnamed == []
         output = self.page.locator(".jp-OutputArea-output").filter(has=self.start).first
         assert output.evaluate("e => e.scrollWidth - e.clientWidth") <= 1
 

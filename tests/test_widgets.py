@@ -29,7 +29,7 @@ from nstlib.transfer.memory import peak_memory
 from nstlib.transfer.optimizers import OPTIMIZERS
 from nstlib.transfer.presets import make_settings
 from nstlib.transfer.settings import LIVE, Settings
-from nstlib.widgets import Studio, shelf, speeds
+from nstlib.widgets import Studio, cells, shelf, speeds
 from nstlib.widgets.comparison import ACTUAL, Comparison, compose
 from nstlib.widgets.controls import as_keywords
 from nstlib.widgets.curves import Curves, plot_losses
@@ -484,6 +484,51 @@ def test_close_lets_go_of_everything():
     assert panel() is None
 
 
+@pytest.mark.parametrize("named", [lambda name: {"cellId": name}, lambda name: {"colab": {"cell_id": name}}])
+def test_a_cell_that_is_run_again_closes_what_it_made_before(make_studio, monkeypatch, named):
+    def run(number, name):
+        request = {"header": {"msg_id": f"{number}"}, "metadata": named(name) if name else {}}
+        monkeypatch.setattr(cells, "get_ipython", lambda: SimpleNamespace(get_parent=lambda: request))
+
+    run(1, "one")
+    first, beside = (Studio(CONTENT, STYLE, size=64, levels=1, iterations=2, backbone=NET) for _ in range(2))
+    first.start()
+    assert first.wait(60)
+    run(2, "two")
+    elsewhere = make_studio()
+    run(3, None)
+    nowhere = make_studio()
+    elsewhere.start()
+    assert elsewhere.wait(60)
+    assert first.comm is not None
+    assert beside.comm is not None
+    held = weakref.ref(first.snapshots.kept[1].snapshot.image)
+    first.start()
+    assert first.wait(60)  # the last picture is another one
+    run(4, "one")
+    make_studio()
+    until(lambda: not own_threads())
+    assert held() is None
+    assert first.comm is beside.comm is None
+    assert elsewhere.comm is not None
+    assert nowhere.comm is not None
+    assert list(elsewhere.snapshots.kept) == [1]
+    with pytest.raises(InputError, match="closed"):
+        _ = first.content.picture
+    panel, first = weakref.ref(first), None
+    gc.collect()
+    assert panel() is None
+
+
+def test_without_a_notebook_no_panel_is_closed(make_studio, monkeypatch):
+    for shell in (None, SimpleNamespace()):  # a script, IPython in a terminal
+        monkeypatch.setattr(cells, "get_ipython", lambda shell=shell: shell)
+        one, other = make_studio(), make_studio()
+        assert not any(thread.name == "nstlib-close" for thread in own_threads())
+        assert one.comm is not None
+        assert other.comm is not None
+
+
 @pytest.mark.parametrize("count", [1, 4, 5])
 def test_every_loss_has_a_curve(count):
     names = ("content", "style", "tv", "depth", "total")[:count]
@@ -718,6 +763,38 @@ def test_what_ends_is_kept_and_can_be_taken_up_again(studio):
     assert all(button.disabled for button in studio.snapshots.buttons.values())
 
 
+def test_a_snapshot_brings_its_pictures_back(studio, tmp_path):
+    upload(studio.style, "dots.png", png(STYLE))
+    file = tmp_path / "a.png"
+    file.write_bytes(png(CONTENT))
+    studio.content.path.value = str(file)
+    first_code = studio.code
+    studio.start()
+    assert studio.wait(60)
+    first = np.asarray(studio.picture)
+    pick(studio.content, "rocket")
+    pick(studio.style, "swirls")
+    studio.controls["iterations"].value = 2
+    studio.start()
+    assert studio.wait(60)
+    strip, buttons = studio.snapshots._strip.buttons, studio.snapshots.buttons
+    strip[1].click()
+    buttons["restore"].click()
+    assert studio.code == first_code
+    studio.start()
+    assert studio.wait(60)
+    np.testing.assert_array_equal(studio.picture, first)
+    strip[2].click()
+    buttons["branch"].click()  # of its photograph, but in the style of now
+    assert studio.wait(60)
+    assert "nstlib.stylize('sample:rocket', 'dots.png'," in studio.code
+    assert np.shape(studio.picture) == np.shape(studio.snapshots.kept[2].picture())
+    file.unlink()
+    strip[1].click()
+    buttons["restore"].click()
+    assert "no such file" in studio.message
+
+
 def test_the_oldest_snapshots_give_way(studio, monkeypatch):
     monkeypatch.setattr("nstlib.widgets.snapshots.ROOM", 2 * 4 * 3 * 48 * 64)
     for _ in range(3):
@@ -736,7 +813,7 @@ def test_the_contact_sheet_holds_all_snapshots(studio, tmp_path, monkeypatch):
     one = studio.snapshots.sheet()
     assert not set(caption(1, studio.view.shown).translate(PLAIN)) - set(string.printable)
     for number in range(2, 6):
-        studio.snapshots.keep(studio.snapshots.kept[1].snapshot.__class__(**vars(studio.view.shown)), None)
+        studio.snapshots.keep(studio.snapshots.kept[1].snapshot.__class__(**vars(studio.view.shown)), None, None)
         assert len(studio.snapshots.kept) == number
     (tmp_path / "results").mkdir()
     studio.file.value = "results/one.png"
@@ -759,6 +836,18 @@ def test_how_much_colour_is_kept_is_asked_only_where_any_is(studio):
 def test_controls_have_names_of_their_own(studio):
     names = [control.description for control in studio.controls.values()]
     assert len(names) == len(set(names))
+
+
+def test_every_field_and_button_has_a_label(make_studio):
+    def below(widget):
+        return [widget, *(one for child in getattr(widget, "children", ()) for one in below(child))]
+
+    studio = make_studio(BLOCKS)
+    find(studio, "segments")
+    kinds = ("Text", "Dropdown", "SelectionSlider", "IntSlider", "FloatSlider", "Checkbox", "FileUpload", "Button")
+    fields = [one for one in below(studio) if isinstance(one, tuple(getattr(ipywidgets, kind) for kind in kinds))]
+    assert {type(one).__name__ for one in fields} == set(kinds)
+    assert [one for one in fields if not one.description.strip()] == []
 
 
 def test_undo_takes_moves_back_one_by_one(studio):
@@ -838,13 +927,43 @@ def test_curves_are_marked_where_something_was_moved():
     moves = {1: 20, 2: 20, 3: 30, 5: 40, 9: 300, 14: 300, 20: 100}  # dragged from 3 to 9, moved again at 20
     for iteration, weight in moves.items():
         curves.add(SimpleNamespace(iteration=iteration, settings={"style_weight": weight}, **shot), LIVE)
-    assert curves._marks == [(3, "style"), (20, "style")]
+    assert curves._marks == [(3, "style β"), (20, "style β")]
     curves.clear()
     curves.add(SimpleNamespace(iteration=1, settings={"style_weight": 7}, **shot), LIVE)
     assert curves._marks == []
     history = [(i, {"total": 1 / i}) for i in range(1, 9)]
     plots = {plot_losses(history, marks) for marks in ([], [(4, "style")], [(4, "tv")], [(6, "style")])}
     assert len(plots) == 4  # the moment and the name are seen
+
+
+def test_marks_name_the_slider_that_was_moved(studio):
+    def shot(iteration):
+        losses = {"total": 1.0}
+        settings = as_keywords(studio.settings)
+        return SimpleNamespace(iteration=iteration, iterations=9, state="painting", losses=losses, settings=settings)
+
+    moves = {
+        "style_strength": (0.7, "strength"),
+        "grain": (3.0, "grain"),
+        "motif": (0.0, "motif"),
+        "content_weight": (9.0, "content α"),
+        "style_weight": (0, "style β"),
+        "relu2_1": (0.5, "style layers"),
+        "tv_weight": (0, "smooth γ"),
+    }
+    for name, (value, text) in moves.items():
+        curves = Curves()
+        curves.add(shot(1), LIVE)
+        studio.controls[name].value = value
+        curves.add(shot(2), LIVE)
+        assert curves._marks == [(2, text)], name
+    curves.clear()
+    studio.controls["motif"].value = 1.0  # back from nothing, with the strength in the same iteration
+    curves.add(shot(1), LIVE)
+    studio.controls["style_strength"].value = 0.4
+    studio.controls["motif"].value = 2.0
+    curves.add(shot(2), LIVE)
+    assert curves._marks == [(2, "motif, strength")]
 
 
 # Speeds, settings from a picture, folders
@@ -953,6 +1072,9 @@ def test_it_opens_with_a_finished_picture(make_studio):
     pick(studio.content, "coffee")  # of other pictures, there is none yet
     assert studio.picture is None
     assert "press Start" in studio.status
+    studio.snapshots._strip.buttons[1].click()
+    studio.snapshots.buttons["restore"].click()
+    assert studio.content.source == "chelsea"
 
 
 def test_thumbnails_are_those_of_the_samples():

@@ -1,7 +1,9 @@
 """Settings that are not stored: other ways to write those that are."""
 
+import math
 from collections.abc import Callable
 from dataclasses import Field, dataclass
+from types import SimpleNamespace
 
 from ..errors import InputError
 from ..features.backbone import STYLE_LAYERS, block_of
@@ -75,3 +77,24 @@ DERIVED = {
     "grain": _weight_of_blocks("grain", (1, 2), "the fine style layers, blocks 1 and 2, which see the grain of paint"),
     "motif": _weight_of_blocks("motif", (4, 5), "the coarse style layers, blocks 4 and 5, which see motifs"),
 }
+
+
+def moved(before, now):
+    """The names of the settings that differ between two ``{name: value}`` of those that are stored; one that is not
+    stored is named instead of all that it stands for, where a move of it alone explains how they differ."""
+    names = [name for name in now if now[name] != before.get(name)]
+    for other, derived in DERIVED.items():
+        if all(name in names and name in before for name in derived.of):
+            trial, value = SimpleNamespace(**before), derived.read(SimpleNamespace(**now))
+            if value is not None:
+                derived.write(trial, value)
+                if all(_alike(getattr(trial, name), now[name]) for name in derived.of):
+                    names = [other, *(name for name in names if name not in derived.of)]
+    return names
+
+
+def _alike(one, other):
+    """Whether two weights, or two ``{layer: weight}``, are the same but for the digits that the panel rounds off."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_alike(one[layer], other[layer]) for layer in one)
+    return math.isclose(one, other, rel_tol=1e-4)

@@ -8,7 +8,9 @@ import ipywidgets as widgets
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ..transfer.derived import moved
 from .drawing import EMPTY
+from .groups import called
 
 INK = "#808080"  # legible on a light and on a dark page, both of which show through
 
@@ -28,10 +30,10 @@ class Curves(widgets.Image):
     def add(self, snapshot, live):
         """Add the losses of a :class:`~nstlib.widgets.worker.Snapshot`; a change of the settings ``live`` is marked."""
         now = {name: snapshot.settings[name] for name in live if name in snapshot.settings}
-        moved = [name for name, value in now.items() if self._live is not None and value != self._live.get(name)]
+        names = [] if self._live is None else moved(self._live, now)
         self._live = now
-        if moved:
-            text = ", ".join(name.removesuffix("_weight").replace("_", " ") for name in moved)
+        if names:
+            text = ", ".join(map(called, names))
             # A slider that is dragged on is marked once, where that began.
             dragged = snapshot.iteration - self._moved <= snapshot.iterations / 25
             if not (dragged and self._marks and self._marks[-1][1] == text):

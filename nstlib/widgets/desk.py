@@ -62,6 +62,11 @@ class Desk:
         return read_controls(self.controls, self._given)
 
     @property
+    def asked(self):
+        """The pictures chosen, for :meth:`go_back`."""
+        return self.content.chosen, self.style.chosen
+
+    @property
     def start(self):
         """The settings that begin a painting with a snapshot instead of what the controls say, ``{name: value}``."""
         return {} if self.branch is None else {"init": self.branch[1], "levels": 1}
@@ -101,6 +106,18 @@ class Desk:
     def set_saved(self, saved):
         """Move the controls to the settings that a picture was saved with."""
         self.set(of_the_picture(saved))
+
+    def go_back(self, kept):
+        """Put pictures and controls back to what a :class:`~nstlib.widgets.snapshots.Kept` was painted with."""
+        self.choose_photograph(kept)
+        if self.style.chosen is not kept.asked[1]:
+            self.style.choose(*kept.asked[1])
+        self.set_saved(kept.snapshot.settings)
+
+    def choose_photograph(self, kept):
+        """Choose the one that a :class:`~nstlib.widgets.snapshots.Kept` was painted from."""
+        if self.content.chosen is not kept.asked[0]:
+            self.content.choose(*kept.asked[0])
 
     def _renew(self):
         """Another photograph has other regions, and nothing to paint on from."""

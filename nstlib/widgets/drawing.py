@@ -42,9 +42,9 @@ def labelled(text, tooltip=""):
     return {"description": text, TOOLTIP: tooltip or text, "style": style, "layout": layout}
 
 
-def narrow(text, tooltip, width="17em"):
-    """Likewise for controls that stand beside each other."""
-    style, layout = {"description_width": "4.5em"}, widgets.Layout(width=width, max_width="100%")
+def narrow(text, tooltip, width="17em", label="4.5em"):
+    """Likewise for controls that stand beside each other; a ``label`` of "initial" is as wide as its text."""
+    style, layout = {"description_width": label}, widgets.Layout(width=width, max_width="100%")
     return {**labelled(text, tooltip), "style": style, "layout": layout}
 
 

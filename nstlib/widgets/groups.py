@@ -60,9 +60,14 @@ OFFERED_FOR_LAYERS = hundredths(0, 205)
 AT_ONCE = "●"  # beside the name of a control that acts while it paints
 
 
+def called(name):
+    """What a setting is called in the panel."""
+    return LABELS.get(name, name.replace("_", " "))
+
+
 def label(name, layer=None):
     """The name of a control, marked if it acts at once."""
-    text = layer or LABELS.get(name, name.replace("_", " "))
+    text = layer or called(name)
     return f"{AT_ONCE} {text}" if OPTIONS[name].metadata["live"] else text
 
 

@@ -11,7 +11,7 @@ import torch
 
 from ..errors import InputError
 from ..images import load_image_and_alpha, to_pil
-from .drawing import EMPTY, button, explain, jpeg, row
+from .drawing import EMPTY, TOOLTIP, button, explain, jpeg, narrow, row
 from .shelf import last_used, remember, remember_folder, sample_thumbnails, thumbnail
 from .thumbnails import Thumbnails
 from .uploads import Uploads
@@ -33,6 +33,7 @@ class Picker(widgets.VBox):
 
     Attributes:
         source: what was chosen.
+        chosen: the arguments of :meth:`choose` that choose it again.
         error: why it cannot be used, as text; None if it can.
         code: the Python expression for it.
         thumbnails, path, upload: the widgets.
@@ -46,12 +47,10 @@ class Picker(widgets.VBox):
         self._small.layout.object_fit = "contain"
         self._taken = widgets.HTML()
         self.thumbnails = Thumbnails(self._pressed)
-        self.path = widgets.Text(
-            placeholder="path, folder or address, then Enter",
-            continuous_update=False,
-            layout=widgets.Layout(width="17em"),
-        )
-        self._uploads = Uploads(self._uploaded, multiple=True, description="Upload")
+        about = narrow("path", f"where the picture for {title.lower()} lies", "19.5em", label="initial")
+        self.path = widgets.Text(placeholder="path, folder or address, then Enter", continuous_update=False, **about)
+        tip = {TOOLTIP: f"pictures for {title.lower()} from your computer"}
+        self._uploads = Uploads(self._uploaded, multiple=True, description="Upload", **tip)
         fields = [self.path, self._uploads]
         if importlib.util.find_spec("google") and importlib.util.find_spec("google.colab"):
             fields.append(button("Drive", "folder-open", self._mount, "offer the pictures of your Google Drive"))
@@ -90,7 +89,8 @@ class Picker(widgets.VBox):
             source: name of a sample on offer, or whatever :func:`~nstlib.images.load_image` takes.
             name: file name to show, if ``source`` is the content of a file.
         """
-        self.source, self.error, self._picture, key = source, None, None, None
+        self.source, self.chosen = source, (source, name)
+        self.error = self._picture = key = None
         sample = source.removeprefix("sample:") if isinstance(source, str) else ""
         if sample in self._samples:
             source = key = f"sample:{sample}"
@@ -115,6 +115,11 @@ class Picker(widgets.VBox):
         self._offer()
         self.thumbnails.mark(key)
         self._changed()
+
+    def close(self):
+        """Forget the picture, and close."""
+        self._picture, self.error = None, f"{self._title}: the panel is closed"
+        super().close()
 
     def _offer(self):
         last = {

@@ -8,7 +8,7 @@ import ipywidgets as widgets
 from ..errors import InputError
 from ..files import check_destination
 from ..images import read_settings, save_image
-from .drawing import TOOLTIP, button, explain, row
+from .drawing import TOOLTIP, button, explain, narrow, row
 from .uploads import Uploads
 
 SHEET = "snapshots.png"
@@ -31,10 +31,10 @@ class Saving(widgets.VBox):
 
     def __init__(self, view, load, say):
         self._view, self._load, self._say = view, load, say
-        tip = {TOOLTIP: "name of the file; its suffix decides the format"}
-        self.file = widgets.Text("stylized.png", layout=widgets.Layout(width="11em"), **tip)
-        tip = {TOOLTIP: "PNG loses nothing, JPEG is small, TIFF has 16 bits a channel; all hold the settings"}
-        self.format = widgets.Dropdown(options=FORMATS, layout=widgets.Layout(width="8em"), **tip)
+        tip = "name of the file; its suffix decides the format"
+        self.file = widgets.Text("stylized.png", **narrow("file", tip, "13em", label="initial"))
+        tip = "PNG loses nothing, JPEG is small, TIFF has 16 bits a channel; all hold the settings"
+        self.format = widgets.Dropdown(options=FORMATS, **narrow("as", tip, "10em", label="initial"))
         self.format.observe(self._renamed, "value")
         tooltip = "write the picture at full size, with its settings inside"
         self.button = button("Save", "download", self.save, tooltip, "6.2em")

@@ -18,10 +18,12 @@ PLAIN = str.maketrans({"×": "x", "α": "alpha", "β": "beta", "γ": "gamma"})  
 
 
 class Kept(NamedTuple):
-    """A snapshot and the photograph it was painted from, a PIL picture."""
+    """A snapshot, the photograph it was painted from, a PIL picture, and what was asked for beside the settings, as in
+    :attr:`~nstlib.widgets.desk.Desk.asked`."""
 
     snapshot: Snapshot
     photograph: Image.Image
+    asked: tuple
 
     def picture(self):
         """The picture, PIL."""
@@ -33,8 +35,8 @@ class Snapshots(widgets.VBox):
 
     Args:
         changed: called without arguments when another one is chosen, or none.
-        restore: called with a snapshot to take its settings.
-        branch: called with a snapshot to paint on from it.
+        restore: called with a :class:`Kept` to put back all that it was painted with.
+        branch: called with a :class:`Kept` to paint on from it.
 
     Attributes:
         kept: ``{number: Kept}``.
@@ -47,11 +49,13 @@ class Snapshots(widgets.VBox):
         self._strip, self._about = Thumbnails(self._pressed), widgets.HTML()
 
         def act(action):
-            return lambda: action(self.chosen.snapshot)
+            return lambda: action(self.chosen)
 
+        back = "put pictures and controls back to what it was painted with"
+        on = "begin a painting of its photograph with this picture, in the style and with the settings of the panel"
         self.buttons = {
-            "restore": button("Take its settings", "sliders", act(restore), "put the controls back to its settings"),
-            "branch": button("Paint on from it", "code-fork", act(branch), "begin a painting with this picture"),
+            "restore": button("Go back to it", "sliders", act(restore), back),
+            "branch": button("Paint on from it", "code-fork", act(branch), on),
             "remove": button("Remove", "trash", self.remove, "forget this picture"),
         }
         super().__init__([heading("Snapshots"), self._strip, self._about, row(*self.buttons.values())])
@@ -62,12 +66,12 @@ class Snapshots(widgets.VBox):
         """The :class:`Kept` that is shown instead of the painting, or None."""
         return self.kept.get(self.current)
 
-    def keep(self, snapshot, photograph):
-        """Add a snapshot, unless it is there already."""
+    def keep(self, snapshot, photograph, asked):
+        """Add a snapshot, unless it is there already; see :class:`Kept`."""
         if self.number_of(snapshot) is not None:
             return
         self._count += 1
-        self.kept[self._count] = Kept(snapshot, photograph)
+        self.kept[self._count] = Kept(snapshot, photograph, asked)
         while len(self.kept) > 1 and sum(4 * kept.snapshot.image.numel() for kept in self.kept.values()) > ROOM:
             del self.kept[next(iter(self.kept))]
         self.choose(self.current if self.current in self.kept else None)
@@ -86,6 +90,12 @@ class Snapshots(widgets.VBox):
         """Forget the one chosen."""
         if self.kept.pop(self.current, None) is not None:
             self.choose(None)
+
+    def close(self):
+        """Forget all of them, and close."""
+        self.kept.clear()
+        self._changed()
+        super().close()
 
     def sheet(self):
         """All of them on one sheet, a PIL image.
@@ -118,7 +128,7 @@ class Snapshots(widgets.VBox):
         self._strip.show(
             {
                 number: (thumbnail(shot.image, shot.transparency), f"{number}", caption(number, shot))
-                for number, (shot, _) in self.kept.items()
+                for number, (shot, *_) in self.kept.items()
             }
         )
         self._strip.mark(self.current)

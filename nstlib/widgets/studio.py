@@ -9,6 +9,7 @@ from ..styles import as_styles
 from ..transfer.presets import PRESETS, make_settings
 from ..transfer.transfer import StyleTransfer
 from .bar import Bar
+from .cells import close_former
 from .controls import as_keywords, live_settings
 from .desk import Desk
 from .drawing import CSS, close_children, row, wide
@@ -38,7 +39,8 @@ class Studio(widgets.VBox):
     Raises:
         InputError: a setting that makes no sense. A picture that cannot be read is reported in the panel instead.
 
-    Only one studio per kernel paints: a new one stops the one before it, and waits for that to end.
+    Only one studio per kernel paints: a new one stops the one before it, and waits for that to end. One that the same
+    cell of a notebook has made before is closed.
 
     Example:
         >>> studio = Studio("chelsea", "swirls", size=64, iterations=4)
@@ -55,6 +57,7 @@ class Studio(widgets.VBox):
     def __init__(
         self, content="chelsea", style="starry_night", *, protect=None, preset="default", backbone="compact", **options
     ):
+        close_former(self)
         small = {name: value for name, value in SPEEDS["interactive"].items() if name not in PRESETS.get(preset, {})}
         given = make_settings(preset, **{**small, "backbone": backbone, **options})
         self._enabling = threading.Lock()
@@ -63,7 +66,7 @@ class Studio(widgets.VBox):
         desk = self._desk = Desk(*given, self._prepare, self._bar.say, lambda: self._busy)
         self.content, self.style, self.controls = desk.content, desk.style, desk.controls
         self.regions, self.steering, self.speeds, self.undo = desk.regions, desk.steering, desk.speeds, desk.undo
-        self.view = View(lambda kept: desk.set_saved(kept.settings), self.start)
+        self.view = View(desk.go_back, self.start)
         self.saving = Saving(self.view, desk.set_saved, self._bar.say)
         self.snapshots, self.save, self.file = self.view.snapshots, self.saving.save, self.saving.file
         self.buttons = {**self._bar.buttons, "save": self.saving.button}
@@ -80,9 +83,11 @@ class Studio(widgets.VBox):
     # What can be done, by button or in code
 
     def start(self, begin=None):
-        """Start painting in the background, from the picture of a :class:`~nstlib.widgets.worker.Snapshot` if given."""
+        """Start painting in the background, from a :class:`~nstlib.widgets.snapshots.Kept` if given."""
         if self._busy:
             return
+        if begin is not None:
+            self._desk.choose_photograph(begin)
         try:
             content, styles, settings = self.content.picture, self.regions.styles, self.settings
         except InputError as error:
@@ -90,8 +95,8 @@ class Studio(widgets.VBox):
             return
         self._bar.say("")
         release_other(self)
-        self.view.begin(content)
-        self._desk.branch = None if begin is None else (self.snapshots.number_of(begin), begin.image)
+        self.view.begin(content, self._desk.asked)
+        self._desk.branch = begin and (self.snapshots.number_of(begin.snapshot), begin.snapshot.image)
         options = {**as_keywords(settings), **self._desk.start, "protect": self.regions.protection.mask}
         self._painting = Painting(
             make=lambda: StyleTransfer(content, styles, **options),
@@ -131,7 +136,7 @@ class Studio(widgets.VBox):
             self._painting.release()
 
     def close(self):
-        """Stop, wait for the threads to end, release the transfer and remove the panel."""
+        """Stop, wait for the threads to end, remove the panel and free its memory but for the picture shown last."""
         self.release()
         self.wait()
         if self._desk is not None:
@@ -180,7 +185,7 @@ class Studio(widgets.VBox):
         return self._painting is not None and self._painting.at_work
 
     def _prepare(self):
-        self.view.prepare(self.content, self.style)
+        self.view.prepare(self.content, self.style, self._desk.asked)
 
     def _end(self, problem):
         if problem:

@@ -2,7 +2,7 @@
 
 import ipywidgets as widgets
 
-from .drawing import TOOLTIP
+from .drawing import TOOLTIP, narrow
 
 
 class Uploads(widgets.VBox):
@@ -51,10 +51,8 @@ class FileField(widgets.HBox):
     """
 
     def __init__(self, tip, take):
-        layout = widgets.Layout(width="12em")
-        self.path = widgets.Text(
-            placeholder="path, then Enter", continuous_update=False, layout=layout, **{TOOLTIP: tip}
-        )
+        about = narrow("file", tip, "14em", label="initial")
+        self.path = widgets.Text(placeholder="path, then Enter", continuous_update=False, **about)
         self._uploads = Uploads(lambda files: take(files[0][1], files[0][0]), multiple=False, **{TOOLTIP: tip})
         super().__init__([self.path, self._uploads])
         self._take = take

@@ -27,7 +27,7 @@ class View(widgets.VBox):
     """
 
     def __init__(self, restore, branch):
-        self._latest = self._photograph = None
+        self._latest = self._photograph = self._asked = None
         self.progress = widgets.FloatProgress(0, min=0, max=1, layout=widgets.Layout(width="auto", height="14px"))
         self.status, self.comparison, self.curves = widgets.HTML("ready"), Comparison(), Curves()
         self.picture = self.comparison.picture
@@ -40,15 +40,16 @@ class View(widgets.VBox):
         chosen = self.snapshots.chosen
         return self._latest if chosen is None else chosen.snapshot
 
-    def prepare(self, content, style):
+    def prepare(self, content, style, asked):
         """Before anything is painted: show the painting that comes with nstlib, or of other pictures the photograph.
 
         Args:
             content, style: the :class:`~nstlib.widgets.picker.Picker`\\ s.
+            asked: :attr:`~nstlib.widgets.desk.Desk.asked`.
         """
         if content.error or (self._latest is not None and self._latest.losses):
             return
-        self._photograph = reduced(content.picture)
+        self._photograph, self._asked = reduced(content.picture), asked
         if is_opening(content.source, style.source):
             self._latest = opening()
             self.status.value = "painted beforehand, with VGG-19; press Start to paint it yourself"
@@ -56,16 +57,16 @@ class View(widgets.VBox):
             self._latest, self.status.value = None, "ready: press Start"
         self._draw()
 
-    def begin(self, photograph):
-        """A painting of this photograph, an array (H, W, 3 or 4), is about to start."""
-        self._coming = reduced(photograph)
+    def begin(self, photograph, asked):
+        """A painting of this photograph, an array (H, W, 3 or 4), is about to start; for ``asked`` see above."""
+        self._coming = reduced(photograph), asked
         self.snapshots.choose(None)
 
     def clear(self):
         """Discard the losses of the previous painting; its picture stays until there is a new one."""
         self.progress.value = 0
         self.curves.clear()
-        self._photograph = self._coming
+        self._photograph, self._asked = self._coming
 
     def follow(self, snapshot):
         """Draw a snapshot of the painting at work; what it ends with is kept."""
@@ -81,7 +82,7 @@ class View(widgets.VBox):
     def keep(self):
         """Keep the latest picture among the snapshots; returns whether there is one."""
         if self._latest is not None:
-            self.snapshots.keep(self._latest, self._photograph)
+            self.snapshots.keep(self._latest, self._photograph, self._asked)
         return self._latest is not None
 
     def _draw(self):
