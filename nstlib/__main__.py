@@ -14,7 +14,7 @@ from .features.ranks import ALONE, INPUT, Elsewhere, RankLost
 from .images import check_output, load_image, save_image
 from .many import find_contents, is_done, name_outputs, recipe_of, share_of_process
 from .networks.upscale import load_upscaler
-from .regions.named import save_masks, spread
+from .regions.command import files_of, save_masks, spread
 from .styles import as_styles
 from .terminal import complain, say, terminal
 from .transfer.estimate import estimate, largest_size
@@ -62,13 +62,14 @@ def main(arguments=None):
             return EXIT_INTERRUPTED
 
 
-def _save_masks(folder, contents, *, content, style, regions, force, max_pixels, **_):
+def _save_masks(folder, contents, *, content, style, regions, max_pixels, **_):
     """Save the regions found in one picture, to look at."""
     if contents is not None or regions is None:
         raise InputError("--masks saves what --regions finds in one picture")
-    photo = load_image(content, max_pixels=max_pixels)
-    saved = save_masks(spread(regions, photo, style), photo, folder, force)
-    say(f"saved {', '.join(saved)}; to paint with them, --style STYLE@{saved[0]} and so on")
+    with joined() as ranks:
+        if ranks.index == 0:
+            photo = load_image(content, max_pixels=max_pixels)
+            say(save_masks(spread(regions, photo, style, max_pixels=max_pixels), photo, folder))
     return 0
 
 
@@ -82,7 +83,7 @@ def _paint_all(contents, content, output, force, checkpoint, resume, **options):
         load_image(style.picture, max_pixels=options["max_pixels"])  # once refused, not once for every picture
     chosen = {name: value for name, value in options.items() if name in OPTIONS or name in ("preset", "upscale")}
     asked = [value for style in options["style"] for value in (style.weight, style.brush, style.layers)]
-    asked.append(options["regions"])
+    asked += [options["regions"], *files_of(options["regions"])]
     recipes = {path: recipe_of([*inputs_of(path, **options), *asked], **chosen) for path in share_of_process(contents)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -112,8 +113,7 @@ def _paint(
     content, style, protect, regions, output, force, upscale, checkpoint_every, max_pixels, estimate, quiet,
     checkpoint=None, resume=False, recipe=None, begin="", ranks=ALONE, **options,
 ):  # fmt: skip
-    inputs = inputs_of(content, style, protect=protect, **options)
-    inputs += [regions.removeprefix("scribbles:")] if regions else []
+    inputs = [*inputs_of(content, style, protect=protect, **options), *files_of(regions)]
     first = ranks.index == 0
     with ranks.together():
         if first:
@@ -124,7 +124,7 @@ def _paint(
             if not (force or estimate):
                 _refuse_to_overwrite(output, checkpoint, resume)
         if regions is not None:
-            style = spread(regions, load_image(content, max_pixels=max_pixels), style)
+            style = spread(regions, load_image(content, max_pixels=max_pixels), style, max_pixels=max_pixels)
         upscaler = None if upscale == 1 else load_upscaler(upscale)
         transfer = StyleTransfer(content, style, protect=protect, max_pixels=max_pixels, ranks=ranks, **options)
         if first:

@@ -9,6 +9,7 @@ from . import __version__, samples
 from .errors import InputError
 from .images import MAX_PIXELS
 from .networks.upscale import SCALES
+from .regions.command import check_way
 from .styles import Style, parse_mask
 from .transfer.presets import FORMER, PRESETS
 from .transfer.settings import OPTIONS, Settings
@@ -40,9 +41,10 @@ _STYLE = (
 )
 
 _REGIONS = (
-    "find a part of CONTENT for each STYLE: segments, areas of like colour, the largest for the first STYLE; "
-    "palette or palette:N, colours of CONTENT with the like part of the one STYLE; scribbles:FILE, what grows from "
-    "lines drawn over a copy of CONTENT; objects:NAME,..., such as objects:cat with a second STYLE for the rest"
+    "find a part of CONTENT for each STYLE, the largest for the first: segments, areas of like colour; or "
+    "scribbles:FILE, what grows from lines in plain colours, drawn over a copy of CONTENT. objects:cat,chair is the "
+    "cat for the first STYLE, the chair for the second, and what they leave for a third. palette or palette:N is for "
+    "one STYLE: the main colours of CONTENT, each with the part that is alike"
 )
 
 
@@ -103,7 +105,7 @@ def make_parser():
     )
     add("--protect", metavar="MASK", default=None, type=_reader(parse_mask), help="keep what is white in this picture")
     _add_settings(add, "pictures")
-    add("--regions", metavar="WAY", default=None, help=_REGIONS)
+    add("--regions", metavar="WAY", default=None, type=_reader(check_way), help=_REGIONS)
     add("--masks", metavar="FOLDER", default=None, help="save the regions found as masks, shown over CONTENT, and stop")
     output = (
         "PNG, JPEG, WebP or 16-bit TIFF (default: stylized.png, or the next free number after it); of many pictures "

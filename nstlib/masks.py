@@ -134,11 +134,12 @@ def _area_of(source, colour, max_pixels):
     return found.view(1, 1, *image.shape[2:]).float()
 
 
-def label_colours(pixels):
+def label_colours(pixels, least=_FREQUENT):
     """The plain colours of a map of labels, the most frequent first, none near another.
 
     Args:
         pixels: RGB in [0, 1], shape (N, 3).
+        least: share of the pixels that makes one a colour of the map.
 
     Returns:
         List of tensors (3,): means of the cubes of colours that hold a good share of the pixels.
@@ -149,6 +150,6 @@ def label_colours(pixels):
     found = []
     for index in counts.argsort(descending=True):
         far = all((means[index] - other).norm() > 2 * _CUBE for other in found)
-        if far and counts[index] >= _FREQUENT * len(pixels):
+        if far and counts[index] >= least * len(pixels):
             found.append(means[index])
     return found

@@ -206,10 +206,18 @@ def test_regions_are_found_and_may_be_looked_at_first(folder, monkeypatch, capsy
     nstlib.stylize("content.png", styles, **options).save("expected.png")
     np.testing.assert_array_equal(pixels(folder / "painted.png"), pixels(folder / "expected.png"))
     (folder / "line.png").write_bytes((folder / "content.png").read_bytes())
+    (folder / "photos").mkdir()
+    (folder / "photos/one.png").write_bytes((folder / "content.png").read_bytes())
+    many = "photos", *found[1:], "-o", "paintings"
+    assert call(*many) == 0
+    np.testing.assert_array_equal(pixels(folder / "paintings/one.png"), pixels(folder / "expected.png"))
+    assert call(*many) == 0
+    assert "done before" in capsys.readouterr().out
     for arguments, message in (
         ((*found, "--masks", "masks"), "masks/1.png exists already"),
         (("content.png", "style.png", "--masks", "new"), "what --regions finds"),
-        ((".", *found[1:], "--masks", "new"), "in one picture"),
+        (("photos", *found[1:], "--masks", "new"), "in one picture"),
+        (("photos", "style.png", "--regions", "segment"), "must be one of segments, palette"),
         (("content.png", "style.png", "--regions", "scribbles:line.png", "-o", "line.png", "--force"), "would destroy"),
     ):
         assert call(*arguments) == cli.EXIT_INPUT

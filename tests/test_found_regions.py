@@ -12,8 +12,9 @@ from conftest import make_picture
 from PIL import Image, ImageDraw
 from torchvision.models.segmentation import LRASPP_MobileNet_V3_Large_Weights, lraspp_mobilenet_v3_large
 
-from nstlib import InputError, Style, regions, stylize
-from nstlib.regions.named import spread
+from nstlib import InputError, Style, regions, samples, stylize
+from nstlib.masks import load_mask
+from nstlib.regions.command import check_way, save_masks, spread
 
 WEIGHTS = LRASPP_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1
 NOISE = make_picture(90, 120) // 16
@@ -63,27 +64,64 @@ def test_thin_scribbles_of_large_photographs_count():
     assert agrees(masks[1][::8, ::8], AREAS == 1) > 0.97
 
 
-def drawn_over(ground):
-    """Scribbles in red, blue and green on a picture of the size of BLOCKS, PIL: green where most is to be."""
+LINES = {"red": (20, 10, 20, 50), "blue": (100, 10, 100, 50), "#00ff00": (10, 80, 110, 80)}
+
+
+def drawn_over(ground, width=7, scale=1):
+    """Scribbles on a picture, PIL: one in each of the areas of BLOCKS, if that is enlarged by ``scale``."""
     picture = Image.fromarray(ground)
     draw = ImageDraw.Draw(picture)
-    for line, colour in (((20, 10, 20, 50), "red"), ((100, 10, 100, 50), "blue"), ((10, 80, 110, 80), "#00ff00")):
-        draw.line(line, colour, 7)
+    for colour, line in LINES.items():
+        draw.line([scale * x for x in line], colour, width)
     return picture
 
 
-@pytest.mark.parametrize("kind", ["jpeg", "transparent"])
-def test_scribbles_of_a_picture_go_by_their_colours(kind):
-    """Drawn over the photograph and saved as JPEG, which blurs the lines' colours; or on a transparent ground."""
+def saved(picture, kind, **options):
     buffer = io.BytesIO()
-    if kind == "jpeg":
-        drawn_over(BLOCKS).save(buffer, "JPEG", quality=90)
-    else:
-        drawn_over(np.zeros((90, 120, 4), np.uint8)).save(buffer, "PNG")
-    masks = regions.scribbles(BLOCKS, buffer.getvalue())
-    areas = [index == AREAS for index in range(3)]
-    for mask, area in zip(masks, sorted(areas, key=lambda area: -area.sum()), strict=True):
-        assert agrees(mask, area) > 0.97
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def test_scribbles_of_a_picture_go_by_their_colours():
+    """Drawn over the photograph, also with a transparent corner, or on a transparent ground, with lines of any width;
+    and saved as JPEG."""
+    opaque = np.dstack([BLOCKS, np.full((90, 120), 255, np.uint8)])
+    corner = opaque.copy()
+    corner[:9, :9, 3] = 0
+    glass = np.zeros((90, 120, 4), np.uint8)
+    areas = sorted((index == AREAS for index in range(3)), key=lambda area: -area.sum())
+    for photo, picture in (
+        (BLOCKS, saved(drawn_over(BLOCKS), "JPEG", quality=90)),
+        (BLOCKS, drawn_over(BLOCKS, 2)),
+        (BLOCKS, saved(drawn_over(glass, 1), "PNG")),
+        (BLOCKS, drawn_over(opaque)),
+        (Image.fromarray(corner), drawn_over(corner)),
+    ):
+        for mask, area in zip(regions.scribbles(photo, picture), areas, strict=True):
+            assert agrees(mask, area) > 0.97
+
+
+@pytest.mark.parametrize("quality", [75, 90])
+def test_scribbles_on_a_photograph_saved_as_jpeg(quality):
+    """Neither its noise nor the soft edges of the lines are scribbles; a line thinner than the others is one."""
+    photo = samples.content("astronaut")
+    picture = drawn_over(np.asarray(photo), 5, scale=4)
+    ImageDraw.Draw(picture).line((440, 20, 500, 60), "yellow", 2)
+    from_jpeg, expected = (
+        regions.scribbles(photo, saved(picture, "JPEG", quality=quality)),
+        regions.scribbles(photo, picture),
+    )
+    assert len(from_jpeg) == len(expected) == 4
+    for mask in expected:
+        assert max(agrees(other, mask > 0.5) for other in from_jpeg) > 0.95
+
+
+def test_labels_may_be_any_whole_numbers():
+    labels = np.zeros((90, 120), int)
+    labels[10:50, 20], labels[10:50, 100], labels[80, 10:110] = 1, 2, 3
+    expected = regions.scribbles(BLOCKS, labels)
+    for same in (labels.tolist(), torch.from_numpy(labels), labels.astype(np.uint8)):
+        np.testing.assert_array_equal(regions.scribbles(BLOCKS, same), expected)
 
 
 def test_pictures_without_scribbles_say_so():
@@ -116,7 +154,7 @@ def test_each_style_gets_a_region(monkeypatch, tmp_path):
     left, right = np.zeros((2, 90, 120), np.float32)
     left[:, :40], right[:, 60:] = 1, 1
     masks = {"cat": right, "chair": left, "background": 1 - left - right}
-    monkeypatch.setattr("nstlib.regions.named.objects", lambda photo: masks)
+    monkeypatch.setattr("nstlib.regions.command.objects", lambda photo: masks)
     found = spread("objects:chair", BLOCKS, [one, other])
     np.testing.assert_array_equal([style.where for style in found], [left, 1 - left])
     found = spread("objects:cat,background", BLOCKS, [one, other])
@@ -133,6 +171,24 @@ def test_each_style_gets_a_region(monkeypatch, tmp_path):
     ):
         with pytest.raises(InputError, match=message):
             spread(way, BLOCKS, given)
+    with pytest.raises(InputError, match="must be one of segments, palette"):
+        check_way("segment")
+
+
+def test_regions_are_saved_to_be_looked_at(tmp_path):
+    painting = np.flip(BLOCKS, 1)
+    styles = spread("palette:2", BLOCKS, [Style(painting)])
+    said = save_masks(styles, BLOCKS, tmp_path / "masks")
+    assert f"--style STYLE@{tmp_path}/masks/1.png@of={tmp_path}/masks/1-of.png and" in said
+    names = ["1-of.png", "1.png", "2-of.png", "2.png", "regions.png"]
+    assert sorted(path.name for path in (tmp_path / "masks").iterdir()) == names
+    for name, mask in (("1", styles[0].where), ("2-of", styles[1].of)):
+        np.testing.assert_allclose(load_mask(tmp_path / f"masks/{name}.png", (90, 120), "it")[0, 0], mask, atol=2e-3)
+    with pytest.raises(InputError, match="1.png exists already: choose another folder"):
+        save_masks(styles, BLOCKS, tmp_path / "masks")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot make the folder"):
+        save_masks(styles, BLOCKS, tmp_path / "file")
 
 
 def test_palettes_pair_what_is_alike():

@@ -22,7 +22,7 @@ ORDER = words(
     "features.replicate features.backbone features.weight_files features.original features.pretrained",
     "features.crop features.tiling features.ranks features.rectangles features",
     "networks networks.tiles networks.upscale",
-    "regions.reduced regions.colours regions.drawn regions.objects regions.shown regions regions.named",
+    "regions.reduced regions.colours regions.drawn regions.recognition regions.shown regions regions.command",
     "terms.objective terms.measures terms.texture terms.standard terms",
     "metrics.alignment metrics.fidelity metrics.seams metrics.distances metrics.sharpness metrics.strokes",
     "metrics.summary metrics transfer.optimizers transfer.margin transfer.canvas transfer.fields transfer.derived",

@@ -7,7 +7,7 @@ masks by name, and :func:`areas` masks of the size of the picture that they are 
 
 from .colours import palette, segments
 from .drawn import areas, scribbles
-from .objects import objects
+from .recognition import objects
 from .shown import color_of, show
 
 __all__ = ["areas", "color_of", "objects", "palette", "scribbles", "segments", "show"]

@@ -8,11 +8,13 @@ from skimage.segmentation import slic
 
 from ..checks import whole
 from ..errors import InputError
-from ..images import load_image
+from ..images import fit_size, load_image, resize
 from .reduced import enlarged, lab_of, reduced
 
 #: Spread of a colour of the palette in units of Lab.
 SPREAD = 12.0
+#: Longer side in pixels above which the shares of colours are those of a smaller copy.
+LARGEST = 1536
 #: Superpixels that segments are put together from, and the weight of a place in the picture against its colour.
 SUPERPIXELS, PLACE = 400, 30.0
 
@@ -90,8 +92,9 @@ def _main_colours(picture, n):
 
 
 def _soft(picture, colours):
-    """Of each colour its share of every pixel, by the distance in Lab."""
-    lab = lab_of(picture)
-    distances = np.stack([np.square(lab - colour).sum(-1) for colour in colours], -1) / SPREAD**2
-    shares = np.exp(distances.min(-1, keepdims=True) - distances)
-    return [*(shares / shares.sum(-1, keepdims=True)).transpose(2, 0, 1).astype(np.float32)]
+    """Of each colour its share of every pixel, by the distance in Lab; of large pictures found in smaller copies."""
+    size = tuple(picture.shape[2:])
+    lab = lab_of(resize(picture, fit_size(*size, min(LARGEST, max(size)))))
+    distances = np.stack([np.square(lab - colour).sum(-1) for colour in colours]) / SPREAD**2
+    shares = np.exp(distances.min(0) - distances)
+    return enlarged(shares / shares.sum(0), size)

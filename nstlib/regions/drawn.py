@@ -1,23 +1,28 @@
 """Regions drawn by hand: as scribbles that grow, or as a picture of masks."""
 
+import os
+
 import numpy as np
-import torch.nn.functional as F
+from scipy.ndimage import find_objects, label, maximum_filter, minimum_filter
 from skimage.segmentation import random_walker
-from torch import cdist, stack
+from torch import cdist, from_numpy, stack
 
 from ..errors import InputError
-from ..images import load_image, load_image_and_alpha
+from ..images import MAX_PIXELS, composite, load_image, load_image_and_alpha
 from ..masks import label_colours
 from .reduced import enlarged, lab_of, reduced
 
 #: Mean spread of red, green and blue below which a picture of masks is grey: one mask, no map of labels. A mask that
 #: differs by less from place to place is the same everywhere.
 GREY = 0.02
-#: Difference of colours, in [0, 1], from which a pixel of the photograph has been drawn on.
-DRAWN = 0.15
+#: Difference of colours, in [0, 1], from which a pixel of the photograph has been drawn on, and from which two lines
+#: are of different regions. What is so many pixels from a line belongs to it.
+DRAWN, DIFFERENT, NEAR = 0.15, 0.4, 8
+#: A line has at least so many pixels, and so large a share of them has one of its colours, each of which has a tenth.
+SPECK, PLAIN, SHARE_OF_LINE = 12, 0.75, 0.1
 
 
-def scribbles(photo, labels):
+def scribbles(photo, labels, *, max_pixels=MAX_PIXELS):
     """Regions grown from scribbles, by random walks that do not like to cross edges.
 
     Args:
@@ -25,6 +30,7 @@ def scribbles(photo, labels):
         labels: array (H, W) of whole numbers: 1, 2, ... where a scribble of that region is, 0 elsewhere. Or a picture:
             the photograph with scribbles drawn over it, or scribbles on a transparent ground, those of each region in a
             plain colour of their own. Of the photograph's size.
+        max_pixels: larger files are refused.
 
     Returns:
         One mask per region: the probability that a walk from a pixel meets its scribbles first. Those of a picture are
@@ -35,10 +41,15 @@ def scribbles(photo, labels):
 
     Reference: Grady, *Random Walks for Image Segmentation*, PAMI 2006; :func:`skimage.segmentation.random_walker`.
     """
-    picture = load_image(photo)
-    if isinstance(labels, np.ndarray) and labels.ndim == 2:
-        return _grown(picture, labels)
-    masks = _grown(picture, _labels_of(labels, picture))
+    picture, alpha = load_image_and_alpha(photo, max_pixels=max_pixels)
+    visible = composite(picture, alpha)
+    if not isinstance(labels, (str, bytes, os.PathLike)) and np.ndim(labels) == 2:
+        return _grown(visible, np.asarray(labels))
+    drawn = load_image_and_alpha(labels, max_pixels=max_pixels)
+    if drawn[0].shape != picture.shape:
+        (height, width), (own_height, own_width) = picture.shape[2:], drawn[0].shape[2:]
+        raise InputError(f"the scribbles are {own_width} x {own_height} pixels, and the photograph {width} x {height}")
+    masks = _grown(visible, _labels_of(*drawn, picture, alpha))
     return sorted(masks, key=lambda mask: -mask.sum())
 
 
@@ -96,23 +107,33 @@ def _grown(picture, labels):
     return enlarged(np.stack(random_walker(lab_of(small) / 100, seeds, **options)), size)
 
 
-def _labels_of(source, photo):
-    """The labels of a picture of scribbles."""
-    image, alpha = load_image_and_alpha(source)
-    if image.shape != photo.shape:
-        (height, width), (own_height, own_width) = photo.shape[2:], image.shape[2:]
-        raise InputError(f"the scribbles are {own_width} x {own_height} pixels, and the photograph {width} x {height}")
-    drawn = (image - photo).abs().amax(1)[0] > DRAWN if alpha is None else alpha[0, 0] > 0.5
-    if drawn.float().mean() > 0.5:
+def _labels_of(image, alpha, photo, photo_alpha):
+    """The labels of a picture of scribbles, array (H, W)."""
+    on_glass = alpha is not None and alpha.min() < 1 and (photo_alpha is None or photo_alpha.min() == 1)
+    drawn = (alpha[0, 0] > 0.5 if on_glass else (image - photo).abs().amax(1)[0] > DRAWN).numpy()
+    if drawn.mean() > 0.5:
         raise InputError("most of the picture is drawn over: draw lines on the photograph, or on a transparent ground")
-    # The soft edges of lines have colours between theirs and the photograph's.
-    inside = drawn & (F.max_pool2d(image, 3, 1, 1) + F.max_pool2d(-image, 3, 1, 1) < DRAWN).all(1)[0]
-    drawn = inside if inside.any() else drawn
-    pixels = image[0, :, drawn].T
-    colours = label_colours(pixels) if len(pixels) else []
+    image = image[0].permute(1, 2, 0).numpy()
+    # The soft edges of a line have colours between its own and the photograph's; a thin line is nothing but edges.
+    plain = (maximum_filter(image, (3, 3, 1)) - minimum_filter(image, (3, 3, 1)) < DRAWN).all(-1)
+    # The noise that a JPEG has around a line goes with it.
+    lines = label(maximum_filter(drawn, 2 * NEAR + 1))[0] * drawn
+    labels, colours = np.zeros(drawn.shape, int), []
+    for number, place in enumerate(find_objects(lines), 1):
+        line = lines[place] == number
+        inside = line & plain[place]
+        inside = inside if inside.any() else line
+        pixels = from_numpy(image[place][inside])
+        own = label_colours(pixels, SHARE_OF_LINE)
+        near = [(pixels - colour).norm(dim=1) < DRAWN for colour in own]
+        if len(pixels) < SPECK or sum(near).clamp(max=1).float().mean() < PLAIN:
+            continue
+        for colour, its_own in zip(own, near, strict=True):
+            known = next((k for k, other in enumerate(colours, 1) if (other - colour).norm() < DIFFERENT), None)
+            if known is None:
+                colours.append(colour)
+            rows, columns = (index[its_own.numpy()] for index in np.nonzero(inside))
+            labels[place][rows, columns] = known or len(colours)
     if len(colours) < 2:
         raise InputError("scribbles in at least two plain colours are needed, one for each region")
-    distance, nearest = cdist(pixels, stack(colours)).min(1)
-    labels = np.zeros(drawn.shape, int)
-    labels[drawn.numpy()] = ((nearest + 1) * (distance < DRAWN)).numpy()
     return labels
