@@ -22,6 +22,12 @@ CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.whic
 PICTURES = os.environ.get("NSTLIB_SCREENSHOTS") and Path(os.environ["NSTLIB_SCREENSHOTS"])
 #: Where an application opens a notebook, by its module.
 PLACES = {"jupyterlab": "lab/tree", "notebook": "notebooks"}
+#: A cell that says how many panels are open, and which was made last.
+OPEN = """\
+import gc
+
+panels = [one for one in gc.get_objects() if type(one) is Studio and one.comm is not None]
+print(len(panels), "open,", studio.model_id)"""
 WAIT = 120_000  # milliseconds: beside other tests, kernel and browser together may get less than a core
 
 pytestmark = [
@@ -34,6 +40,7 @@ pytestmark = [
 def address(request, tmp_path):
     """Where an application shows the quickstart notebook; the parameter is its module."""
     notebook = nbformat.read(ROOT / "notebooks" / "00_quickstart.ipynb", as_version=4)
+    notebook.cells.append(nbformat.v4.new_code_cell(OPEN))
     nbformat.write(replaced(notebook, SHORT["00_quickstart"]), tmp_path / "00_quickstart.ipynb")
     for name, text in {
         "notebook-extension/tracker": '{"windowingMode": "none"}',  # cells out of sight are rendered too
@@ -138,6 +145,11 @@ class Panel:
     def loss(self):
         return float(re.search(r"loss ([\d.e+-]+)", self.status(r"loss [\d.]+").inner_text())[1])
 
+    def run_again(self, code):
+        """Run the cell with this code once more."""
+        self.page.locator(".jp-CodeCell").filter(has_text=code).locator(".cm-content").click()
+        self.page.keyboard.press("Control+Enter")
+
     def changes(self, before):
         """Wait for another picture than that of the address ``before``."""
         self.page.wait_for_function("old => document.querySelector('img.nstlib-picture').src != old", arg=before)
@@ -165,6 +177,7 @@ class Panel:
             "fields => fields.filter(f => !f.innerText.trim() && ![...f.labels].some(l => l.innerText.trim()))"
             ".map(f => f.outerHTML)"
         )
+        assert fields.count() > 20
         assert unnamed == []
         output = self.page.locator(".jp-OutputArea-output").filter(has=self.start).first
         assert output.evaluate("e => e.scrollWidth - e.clientWidth") <= 1
@@ -279,3 +292,11 @@ def test_studio_in_notebook_7(page, tmp_path):
         panel.fits()
     panel.button("Stop").click()
     panel.status("stopped after")
+
+    # Made again by the same cell, the studio takes the place of the one before.
+    said = page.locator(".jp-OutputArea-output").filter(has_text=re.compile(r"^\d+ open, \w+"))
+    before = said.inner_text()
+    panel.run_again("studio = Studio(")
+    panel.run_again("gc.get_objects()")
+    expect(said).not_to_have_text(before)
+    assert said.inner_text().startswith("1 open")

@@ -1226,6 +1226,40 @@ def test_what_is_protected_can_be_steered(make_studio, tmp_path):
     np.testing.assert_array_equal(studio.picture, nstlib.stylize(BLOCKS, STYLE, protect=LEFT, **options))
 
 
+def test_a_snapshot_brings_its_regions_and_protection_back(make_studio, tmp_path, monkeypatch):
+    monkeypatch.setattr(shelf, "_LAST", {})
+    studio = make_studio(BLOCKS, iterations=2)
+    upload(studio.style, "mine.png", png(make_picture(30, 20, 5)))
+    pick(studio.style, "swirls")
+    first, second = find(studio, "palette")
+    first.style.value = next(key for _, key in first.style.options if "mine" in key)
+    first.brush.value, second.weight.value, second.layers.value = 0.5, 2.0, "coarse"
+    (tmp_path / "face.png").write_bytes(png((LEFT * 255).astype(np.uint8)))
+    enter(studio.regions.protection.file, tmp_path / "face.png")
+    studio.controls["protection"].value = 0.35
+    code = studio.code
+    studio.start()
+    assert studio.wait(60)
+    painted = np.asarray(studio.picture)
+    studio.regions.clear()
+    studio.start()
+    assert studio.wait(60)
+    plain = studio.code
+    assert "Style(" not in plain
+    monkeypatch.setattr(shelf, "_LAST", {})  # what a region is painted with is not among the last pictures any more
+    pick(studio.content, "rocket")
+    pick(studio.style, "embers")
+    find(studio, "segments", 3)
+    for number, expected in ((1, code), (2, plain), (1, code)):
+        studio.snapshots.choose(number)
+        studio.snapshots.buttons["restore"].click()
+        assert studio.code == expected
+    assert studio.controls["protection"].layout.display is None
+    studio.start()
+    assert studio.wait(60)
+    np.testing.assert_array_equal(studio.picture, painted)
+
+
 def test_another_photograph_has_no_regions_yet(make_studio):
     studio = make_studio(BLOCKS)
     plain = studio.code

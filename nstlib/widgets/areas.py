@@ -82,7 +82,8 @@ class AreaControls(widgets.HBox):
         self.style.observe(self._draw, "value")
         for control in (self.brush, self.weight):  # as long as the row has room
             control.layout.flex, control.layout.max_width = "1 1 14.5em", "22em"
-        for control in (self.style, self.brush, self.weight, self.layers):
+        self._controls = (self.style, self.brush, self.weight, self.layers)
+        for control in self._controls:
             control.observe(lambda _: changed(), "value")
 
     def offer(self, offers, chosen=None):
@@ -92,6 +93,21 @@ class AreaControls(widgets.HBox):
         self.style.options = [(offer.name, key) for key, offer in offers.items()]
         self.style.value = chosen if chosen in offers else ABOVE
         self._draw()
+
+    @property
+    def chosen(self):
+        """``(key, Offer)`` of the style chosen."""
+        return self.style.value, self._offers[self.style.value]
+
+    @property
+    def state(self):
+        """What the controls say, for :meth:`put_back`."""
+        return [control.value for control in self._controls]
+
+    def put_back(self, state):
+        """Move the controls to where they were when this was the :attr:`state`."""
+        for control, value in zip(self._controls, state, strict=True):
+            control.value = value
 
     def styled(self, above):
         """Its :class:`~nstlib.Style`; ``above`` is the style picture chosen for all regions."""

@@ -42,8 +42,8 @@ class Desk:
         self.steering, self.speeds = Steering(self.controls, given.style_layers, self.refresh), Speeds(self.set)
 
         def chosen(follow):
-            pictured()
             follow()
+            pictured()
             self.refresh()
 
         self.content = Picker("Content", samples.CONTENTS, content, lambda: chosen(self._renew))
@@ -63,8 +63,8 @@ class Desk:
 
     @property
     def asked(self):
-        """The pictures chosen, for :meth:`go_back`."""
-        return self.content.chosen, self.style.chosen
+        """The pictures chosen, regions and protection, for :meth:`go_back`."""
+        return self.content.chosen, self.style.chosen, self.regions.state
 
     @property
     def start(self):
@@ -108,10 +108,11 @@ class Desk:
         self.set(of_the_picture(saved))
 
     def go_back(self, kept):
-        """Put pictures and controls back to what a :class:`~nstlib.widgets.snapshots.Kept` was painted with."""
+        """Put back pictures, regions and controls that a :class:`~nstlib.widgets.snapshots.Kept` was painted with."""
         self.choose_photograph(kept)
         if self.style.chosen is not kept.asked[1]:
             self.style.choose(*kept.asked[1])
+        self.regions.put_back(kept.asked[2])
         self.set_saved(kept.snapshot.settings)
 
     def choose_photograph(self, kept):

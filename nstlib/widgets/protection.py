@@ -56,6 +56,18 @@ class Protection(widgets.VBox):
         self.choice.options = list(self._masks)
         self.choice.value = name
 
+    @property
+    def state(self):
+        """What is on offer and chosen, for :meth:`put_back`."""
+        return dict(self._masks), dict(self._loaded), self.choice.value
+
+    def put_back(self, state):
+        """Offer and choose what was when this was the :attr:`state`."""
+        masks, loaded, chosen = state
+        self._masks, self._loaded = dict(masks), dict(loaded)
+        self.choice.options = list(masks)
+        self.choice.value = chosen
+
     def clear(self):
         """Protect nothing; masks loaded are forgotten."""
         self._loaded = {}

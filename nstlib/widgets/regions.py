@@ -6,24 +6,16 @@ import ipywidgets as widgets
 import numpy as np
 
 from .. import regions
-from ..errors import InputError
 from ..images import fit_size, load_image, load_image_and_alpha, resize
 from ..masks import load_mask
-from ..styles import Style
 from .areas import ABOVE, Area, AreaControls, Offer, expression, offers
 from .drawing import EMPTY, button, close_children, explain, jpeg, narrow, row
+from .finding import WAYS, areas_of, found
 from .protection import Protection
 from .shelf import thumbnail
 from .uploads import FileField
 
 TITLE = "Regions: a style for each part of the photograph, and what of it is protected"
-WAYS = {
-    "areas of like colour": "segments",
-    "the painting's colours": "palette",
-    "persons and objects": "objects",
-    "from scribbles in a file": "scribbles",
-    "the whole, to blend styles": "whole",
-}
 NONE_YET = "find regions, or load a picture of them; without any, the style is everywhere"
 PREVIEW = 640  # pixels of the longer side, at most
 
@@ -88,6 +80,16 @@ class Regions(widgets.Accordion):
         protect = self.protection.code
         return before, f"[\n{styles}]" if styles else self._style.code, [f"protect={protect}"] if protect else []
 
+    @property
+    def state(self):
+        """What is asked for now, for :meth:`put_back`."""
+        rows = [(one.area, one.state, one.chosen) for one in self.rows]
+        return rows, self._code, self.protection.state
+
+    def put_back(self, state):
+        """Ask for what was asked for when this was the :attr:`state`, of the same photograph and style picture."""
+        self._attempt(self._put_back, *state)
+
     def clear(self):
         """One style everywhere, nothing protected: as it is with every new photograph."""
         self._show([])
@@ -147,6 +149,14 @@ class Regions(widgets.Accordion):
         if protect is not None:
             self.protection.add("the mask given", protect, expression(protect, "protect"))
 
+    def _put_back(self, rows, code, protected):
+        known = offers(self._style, self._given)  # of the pictures used last, one may have been forgotten
+        self._given |= {key: offer for _, _, (key, offer) in rows if key not in known}
+        self._show([area for area, _, _ in rows], code)
+        for one, (_, moved, _) in zip(self.rows, rows, strict=True):
+            one.put_back(moved)
+        self.protection.put_back(protected)
+
     def _show(self, areas, code=""):
         """Replace the regions by others, found by a line of code."""
         for area in areas:
@@ -187,48 +197,6 @@ class Regions(widgets.Accordion):
         self.message = message
         role = ' role="alert"' if class_ == "nstlib-error" else ""
         self._about.value = f'<span class="{class_}"{role}>{html.escape(message)}</span>'
-
-
-def found(way, content, style, count):
-    """``(areas, code)``: the regions that a way finds in the photograph, and the line that finds them again.
-
-    Args:
-        way: one of the values of ``WAYS``.
-        content, style: the pickers.
-        count: how many to find.
-    """
-    photo = content.picture
-    if way == "segments":
-        return areas_of(regions.segments(photo, count), f"regions.segments({content.code}, {count})")
-    if way == "palette":
-        code = f"regions.palette({content.code}, {style.code}, {count})"
-        masks, parts = regions.palette(photo, style.picture, count)
-        return areas_of(masks, code, parts)
-    if way == "objects":
-        return areas_of(regions.objects(photo), f"regions.objects({content.code})")
-    if way == "whole":
-        whole = np.ones(photo.shape[:2], np.float32)
-        return [Area(f"{k + 1}", whole, Style(None), {}) for k in range(count)], ""
-    raise InputError(
-        "load a picture of them: lines drawn over a copy of the photograph, or on a transparent ground of its size, in "
-        "a plain colour for each region"
-    )
-
-
-def areas_of(masks, code, parts=None):
-    """``(areas, code)`` of masks, or of those by name, that an expression finds, for a palette with parts of the
-    painting."""
-    named = masks.items() if isinstance(masks, dict) else enumerate(masks)
-    areas = [
-        Area(
-            name=f"{key if isinstance(key, str) else key + 1}",
-            shown=mask,
-            style=Style(None, where=mask, of=part),
-            codes={"where": f"masks[{key!r}]", "of": f"parts[{key!r}]"},
-        )
-        for (key, mask), part in zip(named, parts or [None] * len(masks), strict=True)
-    ]
-    return areas, f"{'masks, parts' if parts else 'masks'} = {code}"
 
 
 def seen_over(photo, masks, protected=None):

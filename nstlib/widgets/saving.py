@@ -32,15 +32,15 @@ class Saving(widgets.VBox):
     def __init__(self, view, load, say):
         self._view, self._load, self._say = view, load, say
         tip = "name of the file; its suffix decides the format"
-        self.file = widgets.Text("stylized.png", **narrow("file", tip, "13em", label="initial"))
+        self.file = widgets.Text("stylized.png", **narrow("file", tip, "12em", label="initial"))
         tip = "PNG loses nothing, JPEG is small, TIFF has 16 bits a channel; all hold the settings"
-        self.format = widgets.Dropdown(options=FORMATS, **narrow("as", tip, "10em", label="initial"))
+        self.format = widgets.Dropdown(options=FORMATS, **narrow("as", tip, "9em", label="initial"))
         self.format.observe(self._renamed, "value")
         tooltip = "write the picture at full size, with its settings inside"
         self.button = button("Save", "download", self.save, tooltip, "6.2em")
         tooltip = f"write all snapshots on one sheet, {SHEET} beside the picture"
         self.sheet = button("Contact sheet", "th", self.save_sheet, tooltip)
-        about = {"description": "Settings from a picture", "icon": "sliders", "layout": widgets.Layout(width="auto")}
+        about = {"description": "Settings from a picture", "icon": "sliders"}
         about[TOOLTIP] = "put the controls to the settings that a picture was saved with"
         self._uploads = Uploads(self._uploaded, multiple=False, **about)
         super().__init__([row(self.button, self.file, self.format, self.sheet, self._uploads)])

@@ -51,7 +51,7 @@ class Snapshots(widgets.VBox):
         def act(action):
             return lambda: action(self.chosen)
 
-        back = "put pictures and controls back to what it was painted with"
+        back = "put pictures, regions and controls back to what it was painted with"
         on = "begin a painting of its photograph with this picture, in the style and with the settings of the panel"
         self.buttons = {
             "restore": button("Go back to it", "sliders", act(restore), back),

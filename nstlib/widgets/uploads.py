@@ -32,7 +32,8 @@ class Uploads(widgets.VBox):
 
     def _renew(self):
         used = self.children
-        self.button = widgets.FileUpload(accept="image/*", **self._about)
+        layout = widgets.Layout(width="auto")
+        self.button = widgets.FileUpload(accept="image/*", layout=layout, **self._about)
         self.button.observe(self._uploaded, "value")
         self.children = (self.button,)
         for widget in used:
