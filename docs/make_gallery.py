@@ -22,9 +22,9 @@ HEAD = """\
 # Gallery
 
 Each picture with the line of code that made it: the network of the paper, defaults but for fewer iterations, about 20
-minutes on one core of a CPU with AVX2, in float32. `python docs/make_gallery.py` makes them all. Photographs
-and paintings are [in the public domain](../nstlib/samples/README.md) or CC0. All but the rocket and the cat in the style
-of the *Starry Night* were painted before there was a [margin](benchmarks.md#the-margin).
+minutes on one core of a CPU with AVX2, in float32. `python docs/make_gallery.py` makes them all. Photographs and
+paintings are [in the public domain](../nstlib/samples/README.md) or CC0. All but the rocket and the cat in the style of
+the *Starry Night* were painted before there was a [margin](benchmarks.md#the-margin).
 """
 
 

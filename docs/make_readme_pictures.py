@@ -48,6 +48,12 @@ def face_of(astronaut):
     return regions.scribbles(astronaut, labels)[0]
 
 
+def face_of_the_cat(height, width):
+    """A mask that is white at its face and fades to black around it."""
+    y, x = np.mgrid[:height, :width] / width
+    return np.exp(-(((x - 0.5) / 0.3) ** 2) - ((y - 0.36) / 0.28) ** 2)
+
+
 def main():
     FOLDER.mkdir(exist_ok=True)
     photograph, painting = "sample:chelsea", "sample:starry_night"
@@ -71,9 +77,8 @@ def main():
     large = {**CAT, "size": 400}
     kept = stylize(astronaut, painting, protect=face_of(astronaut), **large)
     save("07", [regions.show(rocket, [sky, ground]), stylize(rocket, styles, **large), kept])
-    strokes, middle = samples.style("embers", size=1024), {**CAT, "size": 768, "iterations": 24}
-    by_brush = [stylize("sample:rocket", strokes, brush=brush, **middle) for brush in (0.5, 2, 4)]
-    save("08", [one.crop((320, 140, 580, 400)) for one in by_brush])
+    brushes = 0.5, 3, (3, 0.4, face_of_the_cat)
+    save("08", [stylize(photograph, Style(painting, brush=brush), **large) for brush in brushes])
     along = [stylize("sample:coffee", "sample:swirls", direction=strength, **large) for strength in (0, 1)]
     save("direction", [samples.content("coffee"), *along])
     grain, motifs = Style("sample:embers", layers="fine"), Style(painting, layers="coarse")
