@@ -508,6 +508,7 @@ def test_a_cell_that_is_run_again_closes_what_it_made_before(make_studio, monkey
     run(4, "one")
     make_studio()
     until(lambda: not own_threads())
+    gc.collect()
     assert held() is None
     assert first.comm is beside.comm is None
     assert elsewhere.comm is not None
@@ -788,7 +789,7 @@ def test_a_snapshot_brings_its_pictures_back(studio, tmp_path):
     buttons["branch"].click()  # of its photograph, but in the style of now
     assert studio.wait(60)
     assert "nstlib.stylize('sample:rocket', 'dots.png'," in studio.code
-    assert np.shape(studio.picture) == np.shape(studio.snapshots.kept[2].picture())
+    assert np.shape(studio.picture) == np.shape(studio.snapshots.kept[2].snapshot.picture)
     file.unlink()
     strip[1].click()
     buttons["restore"].click()
@@ -847,6 +848,7 @@ def test_every_field_and_button_has_a_label(make_studio):
     kinds = ("Text", "Dropdown", "SelectionSlider", "IntSlider", "FloatSlider", "Checkbox", "FileUpload", "Button")
     fields = [one for one in below(studio) if isinstance(one, tuple(getattr(ipywidgets, kind) for kind in kinds))]
     assert {type(one).__name__ for one in fields} == set(kinds)
+    assert [one for one in fields if isinstance(one, ipywidgets.Dropdown) and one.index is None] == []
     assert [one for one in fields if not one.description.strip()] == []
 
 

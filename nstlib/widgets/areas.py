@@ -14,7 +14,8 @@ from .drawing import EMPTY, narrow
 from .groups import hundredths
 from .shelf import last_used, sample_thumbnails
 
-LAYERS = {"grain and motifs": None, "the grain alone": "fine", "motifs alone": "coarse"}
+ALL = ""  # of a drop-down list, None would be no choice
+LAYERS = {"grain and motifs": ALL, "the grain alone": "fine", "motifs alone": "coarse"}
 ABOVE = ""  # key of the style picture chosen above, for all regions
 
 
@@ -74,7 +75,7 @@ class AreaControls(widgets.HBox):
         tip = f"how much region {area.name} is painted beside the others, 0 for not at all"
         self.weight = slider(area.style.weight, hundredths(0, 305), narrow("weight", tip, "14.5em"))
         tip = f"which layers of the network the style of region {area.name} is for"
-        self.layers = widgets.Dropdown(options=LAYERS, value=area.style.layers, **narrow("with", tip, "13em"))
+        self.layers = widgets.Dropdown(options=LAYERS, value=area.style.layers or ALL, **narrow("with", tip, "13em"))
         parts = [widgets.HTML(name, layout=widgets.Layout(min_width="6.5em")), self._small]
         layout = widgets.Layout(flex_flow="row wrap", align_items="center")
         super().__init__([*parts, self.style, self.brush, self.weight, self.layers], layout=layout)
@@ -130,7 +131,7 @@ class AreaControls(widgets.HBox):
     def _moved(self):
         """What differs from the style that it began with, of which the mask of the painting is only for its own."""
         brush = self.area.style.brush if self.brush.layout.display == "none" else self.brush.value
-        moved = {"brush": brush, "weight": self.weight.value, "layers": self.layers.value}
+        moved = {"brush": brush, "weight": self.weight.value, "layers": self.layers.value or None}
         return moved if self.style.value == self.area.own else {**moved, "of": None}
 
     def _draw(self, _=None):
