@@ -1337,6 +1337,38 @@ def test_regions_given_in_code(make_studio, tmp_path):
     assert wrong.regions.selected_index == 0
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"where": LEFT}, {"of": LEFT}, {"weight": 2}, {"brush": 2}, {"brush": (0.5, 1, LEFT)}, {"layers": "fine"},
+        {"of": LEFT, "brush": 2, "weight": 2, "layers": "coarse"},
+    ],
+    ids=lambda asked: ", ".join(asked),
+)  # fmt: skip
+def test_a_single_style_is_painted_with_all_it_asks_for(make_studio, asked):
+    style = Style(STYLE, **asked)
+    studio = make_studio(BLOCKS, [style], iterations=2)
+    assert len(studio.regions.rows) == 1
+    studio.start()
+    assert studio.wait(60)
+    expected = nstlib.stylize(BLOCKS, style, **{**PAINTED, "iterations": 2})
+    np.testing.assert_array_equal(studio.picture, expected)
+    assert sorted(re.findall(r"(\w+)=", studio.code.split("]")[0])) == sorted(asked)
+    names = {"content": BLOCKS, "style": STYLE, "where_1": LEFT, "of_1": LEFT, "brush_1": (0.5, 1, LEFT)}
+    np.testing.assert_array_equal(told_by(studio, **names), expected)
+
+
+@pytest.mark.parametrize("style", [STYLE, Style(STYLE), Style(STYLE, weight=1, brush=np.float32(1))])
+def test_a_style_that_is_only_its_picture_makes_no_region(make_studio, style):
+    studio = make_studio(BLOCKS, style)
+    assert studio.regions.rows == []
+    assert studio.regions.selected_index is None
+    protecting = make_studio(BLOCKS, style, protect=LEFT)
+    assert protecting.regions.rows == []
+    assert protecting.regions.selected_index == 0
+    assert "protect=protect" in protecting.code
+
+
 def test_the_controls_of_regions_say_what_they_do(make_studio):
     studio = make_studio(BLOCKS)
     panel = studio.regions

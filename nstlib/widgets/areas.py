@@ -118,13 +118,10 @@ class AreaControls(widgets.HBox):
     @property
     def code(self):
         """The expression for its style."""
-        default, moved = Style(None), self._moved
-        style = replace(self.area.style, **moved)
-        names = [one.name for one in fields(Style) if one.name != "picture"]
-        asked = [name for name in names if getattr(style, name) is not getattr(default, name)]
+        moved = self._moved
         written = {name: expression(value, f"{name}_{self.area.name}") for name, value in moved.items()}
         codes = {**self.area.codes, **written}
-        arguments = [f"{name}={codes[name]}" for name in asked if codes[name] != repr(getattr(default, name))]
+        arguments = [f"{name}={codes[name]}" for name in beside_picture(replace(self.area.style, **moved))]
         return f"Style({', '.join([self._offers[self.style.value].code, *arguments])})"
 
     @property
@@ -149,6 +146,13 @@ def offers(picker, given):
         for key, (source, name, small) in last_used("Style").items()
     }
     return {ABOVE: above, **given, **shown, **last}
+
+
+def beside_picture(style):
+    """Names of what a :class:`~nstlib.Style` asks for beside its picture."""
+    names = [one.name for one in fields(Style) if one.name != "picture"]
+    pairs = [(name, getattr(style, name), getattr(Style(None), name)) for name in names]
+    return [name for name, value, default in pairs if type(value) is not type(default) or value != default]
 
 
 def expression(value, name):

@@ -49,8 +49,7 @@ class Desk:
         self.content = Picker("Content", samples.CONTENTS, content, lambda: chosen(self._renew))
         self.style = Picker("Style", samples.STYLES, styles[0].picture, lambda: chosen(self.regions.restyle))
         self.regions = Regions(self.content, self.style, self.controls["protection"], self.refresh)
-        if len(styles) > 1 or protect is not None or styles[0].where is not None:
-            self.regions.give(styles, protect)
+        self.regions.give(styles, protect)
 
     @property
     def settings(self):

@@ -8,7 +8,7 @@ import numpy as np
 from .. import regions
 from ..images import fit_size, load_image, load_image_and_alpha, resize
 from ..masks import load_mask
-from .areas import ABOVE, Area, AreaControls, Offer, expression, offers
+from .areas import ABOVE, Area, AreaControls, Offer, beside_picture, expression, offers
 from .drawing import EMPTY, button, close_children, explain, jpeg, narrow, row
 from .finding import WAYS, areas_of, found
 from .protection import Protection
@@ -105,14 +105,18 @@ class Regions(widgets.Accordion):
             one.offer(on_offer)
 
     def give(self, styles, protect):
-        """Begin with what was given in code.
+        """Begin with what was given in code, if that is more than the picture of the style.
 
         Args:
             styles: list of :class:`~nstlib.Style`; the picture of the first is that of the picker.
             protect: mask, or None.
         """
-        self._attempt(self._give, styles, protect)
-        self.selected_index = 0
+        divided = len(styles) > 1 or beside_picture(styles[0])
+        if divided:
+            self._attempt(self._give, styles)
+        if protect is not None:
+            self.protection.add("the mask given", protect, expression(protect, "protect"))
+        self.selected_index = 0 if divided or protect is not None else None
 
     def _attempt(self, action, *arguments):
         try:
@@ -131,7 +135,7 @@ class Regions(widgets.Accordion):
         else:
             self._show(*areas_of(regions.areas(source), f"regions.areas({name!r})"))
 
-    def _give(self, styles, protect):
+    def _give(self, styles):
         shape = self._content.picture.shape[:2]
         masks = [None if style.where is None else fitted(style.where, shape) for style in styles]
         rest = np.clip(1 - sum(mask for mask in masks if mask is not None), 0, 1) * np.ones(shape)
@@ -144,10 +148,7 @@ class Regions(widgets.Accordion):
                 small = thumbnail(*load_image_and_alpha(style.picture))
                 self._given[own] = Offer(style.picture, codes["picture"], own, small)
             areas.append(Area(f"{k}", rest if mask is None else mask, style, codes, own))
-        if len(styles) > 1 or masks[0] is not None or styles[0].of is not None:
-            self._show(areas)
-        if protect is not None:
-            self.protection.add("the mask given", protect, expression(protect, "protect"))
+        self._show(areas)
 
     def _put_back(self, rows, code, protected):
         known = offers(self._style, self._given)  # of the pictures used last, one may have been forgotten
