@@ -48,6 +48,11 @@ class Bar(widgets.VBox):
         text = html.escape(self.message) + (_download(saved) if saved else "")
         self._line.value = f'<span class="nstlib-error" role="alert">{text}</span>' if error and text else text
 
+    def close(self):
+        """Forget the file on offer, and close."""
+        self._line.value = ""
+        super().close()
+
     def enable(self, running):
         """Enable the buttons that make sense while a painting is running, or while none is."""
         self.buttons["start"].disabled = running

@@ -92,6 +92,11 @@ class Comparison(widgets.VBox):
             self.against.value = kept if kept in others else next(iter(others))
         self._draw()
 
+    def close(self):
+        """Forget the pictures, and close."""
+        self._painting, self._others = None, dict.fromkeys(self._others)
+        super().close()
+
     def _draw(self, _=None):
         mode = self.mode.value
         shown = {"wipe": (self.wipe, self.against), "side by side": (self.against,), "100 %": (self.x, self.y)}

@@ -118,7 +118,8 @@ class Picker(widgets.VBox):
 
     def close(self):
         """Forget the picture, and close."""
-        self._picture, self.error = None, f"{self._title}: the panel is closed"
+        self._picture = self.source = self.chosen = None
+        self.error = f"{self._title}: the panel is closed"
         super().close()
 
     def _offer(self):
@@ -126,7 +127,8 @@ class Picker(widgets.VBox):
             key: (small, name, name if isinstance(source, bytes) else source)
             for key, (source, name, small) in last_used(self._title).items()
         }
-        self.thumbnails.show({**sample_thumbnails(self._samples), **last})
+        offered = {**sample_thumbnails(self._samples), **last}
+        self.thumbnails.show(offered, offered.get)
 
     def _pressed(self, key):
         source, name, _ = last_used(self._title).get(key, (key, None, None))

@@ -73,6 +73,11 @@ class Protection(widgets.VBox):
         self._loaded = {}
         self.offer({})
 
+    def close(self):
+        """Forget the masks, and close."""
+        self._masks, self._loaded = dict.fromkeys(self._masks, (None, "")), {}
+        super().close()
+
     def _load(self, source, name):
         mask = load_mask(source, self._photograph.picture.shape[:2], f"the mask {name}")
         self.add(name, mask[0, 0].numpy(), repr(name))

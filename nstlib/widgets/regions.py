@@ -95,6 +95,11 @@ class Regions(widgets.Accordion):
         self._show([])
         self.protection.clear()
 
+    def close(self):
+        """Forget the regions, and close."""
+        self.rows, self._list.children, self._given = [], (), {}
+        super().close()
+
     def restyle(self):
         """Another style picture was chosen."""
         if any(one.area.style.of is not None and one.area.own == ABOVE for one in self.rows):
@@ -136,18 +141,7 @@ class Regions(widgets.Accordion):
             self._show(*areas_of(regions.areas(source), f"regions.areas({name!r})"))
 
     def _give(self, styles):
-        shape = self._content.picture.shape[:2]
-        masks = [None if style.where is None else fitted(style.where, shape) for style in styles]
-        rest = np.clip(1 - sum(mask for mask in masks if mask is not None), 0, 1) * np.ones(shape)
-        areas = []
-        for k, (style, mask) in enumerate(zip(styles, masks, strict=True), 1):
-            codes = {name: expression(value, f"{name}_{k}") for name, value in vars(style).items()}
-            codes["picture"] = expression(style.picture, f"style_{k}")
-            own = ABOVE if k == 1 else f"style {k}"
-            if own != ABOVE:
-                small = thumbnail(*load_image_and_alpha(style.picture))
-                self._given[own] = Offer(style.picture, codes["picture"], own, small)
-            areas.append(Area(f"{k}", rest if mask is None else mask, style, codes, own))
+        areas, self._given = areas_given(styles, self._content.picture.shape[:2])
         self._show(areas)
 
     def _put_back(self, rows, code, protected):
@@ -198,6 +192,23 @@ class Regions(widgets.Accordion):
         self.message = message
         role = ' role="alert"' if class_ == "nstlib-error" else ""
         self._about.value = f'<span class="{class_}"{role}>{html.escape(message)}</span>'
+
+
+def areas_given(styles, shape):
+    """``(areas, offers)``: regions of a photograph of this shape for each :class:`~nstlib.Style`, and ``{key: Offer}`` of
+    all their pictures but the first."""
+    masks = [None if style.where is None else fitted(style.where, shape) for style in styles]
+    rest = np.clip(1 - sum(mask for mask in masks if mask is not None), 0, 1) * np.ones(shape)
+    areas, offered = [], {}
+    for k, (style, mask) in enumerate(zip(styles, masks, strict=True), 1):
+        codes = {name: expression(value, f"{name}_{k}") for name, value in vars(style).items()}
+        codes["picture"] = expression(style.picture, f"style_{k}")
+        own = ABOVE if k == 1 else f"style {k}"
+        if own != ABOVE:
+            small = thumbnail(*load_image_and_alpha(style.picture))
+            offered[own] = Offer(style.picture, codes["picture"], own, small)
+        areas.append(Area(f"{k}", rest if mask is None else mask, style, codes, own))
+    return areas, offered
 
 
 def seen_over(photo, masks, protected=None):

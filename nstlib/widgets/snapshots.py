@@ -1,5 +1,6 @@
 """A strip of what was tried: look at it again, take its settings, paint on from it, compare."""
 
+from dataclasses import is_dataclass
 from typing import NamedTuple
 
 import ipywidgets as widgets
@@ -12,7 +13,7 @@ from .shelf import thumbnail
 from .thumbnails import Thumbnails
 from .worker import Snapshot
 
-ROOM = 512 << 20  # bytes of pictures kept; the oldest give way
+ROOM = 512 << 20  # bytes of all that is kept; the oldest give way
 COLUMNS = 4  # of the contact sheet
 PLAIN = str.maketrans({"×": "x", "α": "alpha", "β": "beta", "γ": "gamma"})  # the sheet's font lacks these
 
@@ -25,6 +26,7 @@ class Kept(NamedTuple):
     photograph: Image.Image
     asked: tuple
 
+    @property
     def picture(self):
         """The picture, PIL."""
         return self.snapshot.picture
@@ -71,8 +73,9 @@ class Snapshots(widgets.VBox):
         if self.number_of(snapshot) is not None:
             return
         self._count += 1
+        photograph = next((kept.photograph for kept in self.kept.values() if kept.photograph == photograph), photograph)
         self.kept[self._count] = Kept(snapshot, photograph, asked)
-        while len(self.kept) > 1 and sum(4 * kept.snapshot.image.numel() for kept in self.kept.values()) > ROOM:
+        while len(self.kept) > 1 and bytes_of(self.kept) > ROOM:
             del self.kept[next(iter(self.kept))]
         self.choose(self.current if self.current in self.kept else None)
 
@@ -94,7 +97,6 @@ class Snapshots(widgets.VBox):
     def close(self):
         """Forget all of them, and close."""
         self.kept.clear()
-        self._changed()
         super().close()
 
     def sheet(self):
@@ -122,15 +124,14 @@ class Snapshots(widgets.VBox):
     def _pressed(self, number):
         self.choose(None if number == self.current else number)
 
+    def _thumbnail(self, number):
+        shot = self.kept[number].snapshot
+        return thumbnail(shot.image, shot.transparency), f"{number}", caption(number, shot)
+
     def _draw(self):
         for one in self.buttons.values():
             one.disabled = self.current is None
-        self._strip.show(
-            {
-                number: (thumbnail(shot.image, shot.transparency), f"{number}", caption(number, shot))
-                for number, (shot, *_) in self.kept.items()
-            }
-        )
+        self._strip.show(self.kept, self._thumbnail)
         self._strip.mark(self.current)
         text = "what you stop, finish or keep is collected here; press one to see it again"
         if self.current is not None:
@@ -138,6 +139,27 @@ class Snapshots(widgets.VBox):
                 f"{caption(self.current, self.kept[self.current].snapshot)} · press it again to go back to the painting"
             )
         self._about.value = f'<span class="nstlib-quiet">{text}</span>'
+
+
+def bytes_of(*things):
+    """Bytes of the pictures, masks and files in lists, dicts and data classes, each counted once."""
+    return sum({id(part): size for part, size in _parts(things)}.values())
+
+
+def _parts(thing):
+    if isinstance(thing, dict):
+        thing = list(thing.values())
+    elif is_dataclass(thing):
+        thing = list(vars(thing).values())
+    if isinstance(thing, (list, tuple)):
+        for part in thing:
+            yield from _parts(part)
+    elif isinstance(thing, bytes):
+        yield thing, len(thing)
+    elif isinstance(thing, Image.Image):
+        yield thing, thing.width * thing.height * len(thing.getbands())
+    else:
+        yield thing, getattr(thing, "nbytes", 0)  # of arrays and tensors
 
 
 def caption(number, snapshot):

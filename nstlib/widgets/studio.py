@@ -96,7 +96,7 @@ class Studio(widgets.VBox):
         self._bar.say("")
         release_other(self)
         self.view.begin(content, self._desk.asked)
-        self._desk.branch = begin and (self.snapshots.number_of(begin.snapshot), begin.snapshot.image)
+        self._desk.branch = None if begin is None else (self.snapshots.number_of(begin.snapshot), begin.snapshot.image)
         options = {**as_keywords(settings), **self._desk.start, "protect": self.regions.protection.mask}
         self._painting = Painting(
             make=lambda: StyleTransfer(content, styles, **options),
@@ -136,11 +136,12 @@ class Studio(widgets.VBox):
             self._painting.release()
 
     def close(self):
-        """Stop, wait for the threads to end, remove the panel and free its memory but for the picture shown last."""
+        """Stop, wait for the threads to end, remove the panel and free its memory but for the last painting."""
         self.release()
         self.wait()
         if self._desk is not None:
             self.speeds.end()
+            self._desk.branch = None
         close_children(self)
         super().close()
 

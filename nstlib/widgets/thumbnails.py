@@ -25,15 +25,20 @@ class Thumbnails(widgets.VBox):
         self._row = widgets.HBox(layout=widgets.Layout(flex_flow="row wrap"))
         super().__init__([self._styles, self._row])
 
-    def show(self, pictures):
-        """Show ``{key: (jpeg, name, tooltip)}``, in this order, instead of those before; known keys keep theirs."""
-        for key in [key for key in self.buttons if key not in pictures]:
+    def show(self, keys, make):
+        """Show pictures in this order instead of those before.
+
+        Args:
+            keys: of the pictures.
+            make: returns ``(jpeg, name, tooltip)`` of a key; those that are shown already keep theirs.
+        """
+        for key in [key for key in self.buttons if key not in keys]:
             self.buttons.pop(key).close()
             del self._rules[key]
-        for key, (jpeg, name, tooltip) in pictures.items():
+        for key in keys:
             if key not in self.buttons:
-                self.buttons[key], self._rules[key] = self._button(key, jpeg, name, tooltip)
-        self.buttons = {key: self.buttons[key] for key in pictures}
+                self.buttons[key], self._rules[key] = self._button(key, *make(key))
+        self.buttons = {key: self.buttons[key] for key in keys}
         self._styles.value = f"<style>{''.join(self._rules.values())}</style>"
         self._row.children = tuple(self.buttons.values())
         self.mark(self._current)

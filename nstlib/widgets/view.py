@@ -27,7 +27,7 @@ class View(widgets.VBox):
     """
 
     def __init__(self, restore, branch):
-        self._latest = self._photograph = self._asked = None
+        self._latest = self._photograph = self._asked = self._coming = None
         self.progress = widgets.FloatProgress(0, min=0, max=1, layout=widgets.Layout(width="auto", height="14px"))
         self.status, self.comparison, self.curves = widgets.HTML("ready"), Comparison(), Curves()
         self.picture = self.comparison.picture
@@ -58,7 +58,12 @@ class View(widgets.VBox):
         self._draw()
 
     def begin(self, photograph, asked):
-        """A painting of this photograph, an array (H, W, 3 or 4), is about to start; for ``asked`` see above."""
+        """A painting is about to start.
+
+        Args:
+            photograph: array (H, W, 3 or 4).
+            asked: :attr:`~nstlib.widgets.desk.Desk.asked`.
+        """
         self._coming = reduced(photograph), asked
         self.snapshots.choose(None)
 
@@ -85,10 +90,15 @@ class View(widgets.VBox):
             self.snapshots.keep(self._latest, self._photograph, self._asked)
         return self._latest is not None
 
+    def close(self):
+        """Forget all but the painting, and close."""
+        self._photograph = self._asked = self._coming = None
+        super().close()
+
     def _draw(self):
         chosen = self.snapshots.chosen
         photograph = self._photograph if chosen is None else chosen.photograph
-        others = {f"snapshot {number}": kept.picture for number, kept in self.snapshots.kept.items()}
+        others = {f"snapshot {number}": lambda kept=kept: kept.picture for number, kept in self.snapshots.kept.items()}
         self.comparison.offer({"photograph": lambda: photograph, **others})
         shown = self.shown
         if shown is not None or photograph is not None:

@@ -120,6 +120,7 @@ class Painting:
             problem = explain(error)
         finally:
             self._stop.set()
+            self._make = None  # with the pictures that it would be made of
             if self._released:
                 self.transfer = None
             self._end(problem)
