@@ -92,7 +92,8 @@ class Desk:
         self._say(self.content.error or self.style.error or "")
         self.box.value = code_box(f"import nstlib\n{self.code}")
         if not self.content.error:
-            self.speeds.show(self.valid, self.content.picture.shape[:2], idle=not self._busy())
+            divided = bool(self.regions.rows)
+            self.speeds.show(self.valid, self.content.picture.shape[:2], divided, idle=not self._busy())
 
     def set(self, values):
         """Move several controls at once, as one move to be undone, to settings by name."""

@@ -48,13 +48,13 @@ class Speeds(widgets.VBox):
         self.needs, self._asked, self._thread, self._closed = "", None, None, False
         super().__init__([self.buttons, self._line])
 
-    def show(self, settings, shape, idle=True):
-        """Say what painting a picture of ``shape`` (height, width) will need; measure it first where ``idle``."""
+    def show(self, settings, shape, divided, idle=True):
+        """Say what a painting will need; for the arguments see :func:`needs`. Measure it first where ``idle``."""
         current = {name: getattr(settings, name) for name in SPEEDS["final"]}
         self._asked = None  # so that the next line does not act as a press
         self.buttons.value = next((name for name, speed in SPEEDS.items() if speed == current), None)
         settings = _named(settings)
-        self._asked = settings, shape
+        self._asked = settings, shape, divided
         if idle and _key(settings) not in _MEASURED and _at_hand(settings) and not self._measuring:
             self._thread = threading.Thread(target=self._measure, daemon=True, name="nstlib-speed")
             self._thread.start()
@@ -99,8 +99,14 @@ def measure(settings):
     return backbone.to("meta"), seconds
 
 
-def needs(settings, shape):
-    """Size, network, time and memory of a painting, as text; time and memory only where the speed was measured."""
+def needs(settings, shape, divided=False):
+    """Size, network, time and memory of a painting, as text; time and memory only where the speed was measured.
+
+    Args:
+        settings: :class:`~nstlib.Settings`.
+        shape: (height, width) of the photograph.
+        divided: whether there are regions. What they cost is known only once they are laid out.
+    """
     height, width = fit_size(*shape, settings.size or max(shape))
     known = _MEASURED.get(_key(settings))
     name = settings.backbone if isinstance(settings.backbone, str) else "given in code"
@@ -121,7 +127,8 @@ def needs(settings, shape):
     plan = plan_for(backbone, sizes[-1], settings.memory, device=device, **options)
     memory = peak_memory(backbone, sizes[-1], plan, **options)
     room = f"{memory / 2**30:.1f} GB of memory, {free_memory(device) / 2**30:.0f} GB free on {device}"
-    return f"{text} · about {duration(seconds)} · {room}"
+    more = [name for name, used in (("regions", divided), ("directions", settings.direction)) if used]
+    return f"{text} · about {duration(seconds)} · {room}" + (f" · without {' and '.join(more)}" if more else "")
 
 
 def _named(settings):
