@@ -1,9 +1,12 @@
 """The notebook cell that makes a panel: when it is run again, the panels that it made before are closed."""
 
 import threading
+import warnings
 import weakref
 
 from IPython import get_ipython
+
+from .drawing import explain
 
 _MADE = weakref.WeakKeyDictionary()  # in this kernel: {panel: (cell, run of the cell)}
 
@@ -23,5 +26,12 @@ def close_former(panel):
     for other, (its_cell, its_run) in list(_MADE.items()):
         if its_cell == cell and its_run != run:  # one run may make several
             del _MADE[other]
-            threading.Thread(target=other.close, daemon=True, name="nstlib-close").start()
+            threading.Thread(target=_close, args=[other], daemon=True, name="nstlib-close").start()
     _MADE[panel] = cell, run
+
+
+def _close(panel):
+    try:
+        panel.close()
+    except Exception as error:  # a thread's log is lost
+        warnings.warn(f"the panel that this cell made before is not closed: {explain(error)}", stacklevel=1)
