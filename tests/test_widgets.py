@@ -6,6 +6,7 @@ import html
 import io
 import re
 import string
+import sys
 import threading
 import time
 import weakref
@@ -33,7 +34,7 @@ from nstlib.widgets import Studio, cells, shelf, speeds
 from nstlib.widgets.comparison import ACTUAL, Comparison, compose
 from nstlib.widgets.controls import as_keywords
 from nstlib.widgets.curves import Curves, plot_losses
-from nstlib.widgets.snapshots import PLAIN, caption
+from nstlib.widgets.snapshots import PLAIN, bytes_of, caption
 from nstlib.widgets.speeds import SPEEDS, measure, needs
 
 LONG = 100_000  # iterations that no test waits for
@@ -484,6 +485,41 @@ def test_close_lets_go_of_everything():
     assert panel() is None
 
 
+def test_a_closed_panel_that_is_still_at_hand_holds_the_last_picture_alone(make_studio, monkeypatch, tmp_path):
+    monkeypatch.setattr(shelf, "_LAST", {})
+    studio = make_studio(iterations=2)
+    upload(studio.content, "blocks.png", png(BLOCKS))
+    region = find(studio, "segments")[0]
+    studio.regions.protection.choice.value = "region 1"
+    studio.start()
+    assert studio.wait(60)
+    studio.snapshots.choose(1)
+    studio.snapshots.buttons["branch"].click()
+    assert studio.wait(60)
+    studio.file.value = str(tmp_path / "a.png")
+    studio.save()
+    assert "download=" in shown(studio)
+    kept = studio.snapshots.kept[1]
+    held = {
+        "mask": region.area.style.where,
+        "photograph": studio.content.picture,
+        "snapshot": kept.snapshot,
+        "image of the snapshot": kept.snapshot.image,
+        "photograph of the snapshot": kept.photograph,
+    }
+    held = {name: weakref.ref(thing) for name, thing in held.items()}
+    uploaded, alone = studio.content.source, bytes(1000)
+    del region, kept
+    shelf._LAST.clear()
+    last = np.asarray(studio.picture)
+    studio.close()
+    gc.collect()
+    assert [name for name, thing in held.items() if thing() is not None] == []
+    assert sys.getrefcount(uploaded) == sys.getrefcount(alone)
+    assert "download=" not in shown(studio)
+    np.testing.assert_array_equal(studio.picture, last)
+
+
 @pytest.mark.parametrize("named", [lambda name: {"cellId": name}, lambda name: {"colab": {"cell_id": name}}])
 def test_a_cell_that_is_run_again_closes_what_it_made_before(make_studio, monkeypatch, named):
     def run(number, name):
@@ -519,6 +555,22 @@ def test_a_cell_that_is_run_again_closes_what_it_made_before(make_studio, monkey
     panel, first = weakref.ref(first), None
     gc.collect()
     assert panel() is None
+
+
+def test_a_panel_that_cannot_be_closed_is_said(make_studio, monkeypatch):
+    def run(number):
+        request = {"header": {"msg_id": number}, "metadata": {"cellId": "one"}}
+        monkeypatch.setattr(cells, "get_ipython", lambda: SimpleNamespace(get_parent=lambda: request))
+        return make_studio()
+
+    def run_again():
+        run(2)
+        until(lambda: "nstlib-close" not in [thread.name for thread in own_threads()])
+
+    first = run(1)
+    monkeypatch.setattr(first.speeds, "end", lambda: raise_(OSError("no reply")))
+    with pytest.warns(UserWarning, match="is not closed: OSError: no reply"):
+        run_again()
 
 
 def test_without_a_notebook_no_panel_is_closed(make_studio, monkeypatch):
@@ -797,12 +849,35 @@ def test_a_snapshot_brings_its_pictures_back(studio, tmp_path):
 
 
 def test_the_oldest_snapshots_give_way(studio, monkeypatch):
-    monkeypatch.setattr("nstlib.widgets.snapshots.ROOM", 2 * 4 * 3 * 48 * 64)
+    picture = 3 * 48 * 64
+    monkeypatch.setattr("nstlib.widgets.snapshots.ROOM", 2 * 4 * picture + 3 * picture)
     for _ in range(3):
         studio.controls["iterations"].value += 1
         studio.start()
         assert studio.wait(60)
-    assert list(studio.snapshots.kept) == [2, 3]
+        studio.content.choose(CONTENT)
+    assert list(studio.snapshots.kept) == [2, 3]  # two paintings, once what both are made from
+    second, third = studio.snapshots.kept.values()
+    assert second.photograph is third.photograph
+    studio.snapshots.keep(second.snapshot.__class__(**vars(second.snapshot)), Image.new("RGB", (64, 48)), third.asked)
+    assert list(studio.snapshots.kept) == [4]  # another photograph takes its room
+
+
+def test_what_snapshots_share_is_counted_once():
+    mask, file, picture = np.zeros((2, 3), np.float32), bytes(10), Image.new("RGBA", (4, 5))
+    style = Style(file, where=mask, brush=(1, 2, torch.zeros(7)))
+    assert bytes_of({"a": [mask, style], "b": (picture, file)}, picture, mask, "text", 3, None) == 24 + 10 + 28 + 80
+
+
+def test_thumbnails_are_made_once(studio, monkeypatch):
+    made = []
+    thumbnail = lambda image, alpha: made.append(image) or shelf.thumbnail(image, alpha)  # noqa: E731
+    monkeypatch.setattr("nstlib.widgets.snapshots.thumbnail", thumbnail)
+    for count in (1, 2):
+        studio.start()
+        assert studio.wait(60)
+        studio.snapshots.choose(1)
+        assert len(made) == count
 
 
 def test_the_contact_sheet_holds_all_snapshots(studio, tmp_path, monkeypatch):
@@ -1001,6 +1076,15 @@ def test_needs_are_those_of_the_estimate(make_studio, monkeypatch):
     assert "GB of memory" in studio.speeds.needs
     studio.controls["device"].value = "mps"  # which is not here
     assert "not known yet" in studio.speeds.needs
+    studio.controls["device"].value = "auto"
+    for action, more in (
+        (lambda: find(studio, "segments"), " · without regions"),
+        (lambda: studio.controls["direction"].set_trait("value", 0.5), " · without regions and directions"),
+        (studio.regions.clear, " · without directions"),
+        (studio.undo, ""),
+    ):
+        action()
+        assert studio.speeds.needs.endswith(f"free on cpu{more}")
     unknown = make_settings(backbone="vgg16", size=256)
     assert "not known yet" in needs(unknown, (48, 64))  # it would have to be downloaded
 
