@@ -28,6 +28,19 @@ import gc
 
 panels = [one for one in gc.get_objects() if type(one) is Studio and one.comm is not None]
 print(len(panels), "open,", studio.model_id)"""
+#: Of elements of a page, the text of those whose colour is less than three times as light, or as dark, as their ground.
+ILLEGIBLE = """elements => elements.filter(element => {
+    const numbers = colour => colour.match(/[\\d.]+/g).map(Number);
+    const luminance = ([r, g, b]) => [r, g, b].map(value => (value / 255) ** 2.2)
+        .reduce((sum, value, i) => sum + value * [0.2126, 0.7152, 0.0722][i], 0.05);
+    let ground = element;
+    const isClear = one => (numbers(getComputedStyle(one).backgroundColor)[3] ?? 1) < 0.5;
+    while (isClear(ground) && ground.parentElement) ground = ground.parentElement;
+    const back = numbers(getComputedStyle(ground).backgroundColor);
+    const [r, g, b, alpha = 1] = numbers(getComputedStyle(element).color);
+    const pair = [[r, g, b].map((value, i) => alpha * value + (1 - alpha) * back[i]), back].map(luminance);
+    return element.innerText.trim() && Math.max(...pair) / Math.min(...pair) < 3;
+}).map(element => element.innerText)"""
 WAIT = 120_000  # milliseconds: beside other tests, kernel and browser together may get less than a core
 
 pytestmark = [
@@ -163,6 +176,18 @@ class Panel:
         self.changes(self.painting.get_attribute("src"))
         self.status(r"iteration \d\d+ of")
 
+    def choose_theme(self, name):
+        self.page.get_by_role("menuitem", name="Settings", exact=True).click()
+        self.page.locator(".lm-Menu").get_by_text("Theme", exact=True).hover()
+        self.page.locator(".lm-Menu").get_by_text(name, exact=True).click()
+        expect(self.page.locator(f"body[data-jp-theme-name='{name}']")).to_be_attached()
+
+    def is_legible(self):
+        kinds = ".widget-label, .widget-html-content, .jupyter-widget-Collapse-header, .jupyter-button, select, input"
+        texts = self.page.locator(f".nstlib-panel :is({kinds}):not(.nstlib-thumbnail)")
+        assert texts.count() > 40
+        assert texts.evaluate_all(ILLEGIBLE) == []
+
     def fits(self):
         """Nothing is wider than the window, nothing is stretched or clipped."""
         box = self.painting.bounding_box()
@@ -270,6 +295,27 @@ def test_studio(page, tmp_path):
     seed.fill("7")
     seed.press("Enter")
     expect(page.locator("pre").filter(has_text="seed=7")).to_be_visible()
+
+    # Regions are found, and nothing of their rows, nor of what chooses pictures, is cut off.
+    regions = page.locator(".nstlib-panel .widget-accordion").filter(has_text="Regions: a style for each part").first
+    regions.get_by_text("Regions: a style for each part").click()
+    panel.number("number", 2)
+    panel.button("Find").click()
+    panel.status("2 regions, painted from the next start")
+    expect(panel.control("brush")).to_have_count(2)
+    for width in (1500, 800):
+        page.set_viewport_size({"width": width, "height": 1400})
+        boxes = (
+            page.locator(".nstlib-panel > .widget-hbox").first.or_(regions).locator(".widget-box, .widget-inline-hbox")
+        )
+        overflowing = boxes.evaluate_all(
+            "boxes => boxes.filter(b => b.scrollWidth > b.clientWidth).map(b => b.innerText)"
+        )
+        assert overflowing == []
+        page.screenshot(path=pictures / f"studio_regions_{width}.png")
+    panel.choose_theme("JupyterLab Dark")
+    panel.is_legible()
+    page.screenshot(path=pictures / "studio_dark.png")
 
     for width in (1500, 800):
         page.set_viewport_size({"width": width, "height": 1400})

@@ -54,7 +54,7 @@ class Picker(widgets.VBox):
         fields = [self.path, self._uploads]
         if importlib.util.find_spec("google") and importlib.util.find_spec("google.colab"):
             fields.append(button("Drive", "folder-open", self._mount, "offer the pictures of your Google Drive"))
-        side = widgets.VBox([self.thumbnails, row(*fields)], layout=widgets.Layout(flex="1 1 17em"))
+        side = widgets.VBox([self.thumbnails, row(*fields)], layout=widgets.Layout(flex="1 1 17em", min_width="0"))
         body = widgets.HBox([self._small, side], layout=widgets.Layout(align_items="flex-start"))
         super().__init__([self._taken, body], layout=widgets.Layout(flex="1 1 30em", min_width="18em"))
         self.path.observe(self._path_entered, "value")

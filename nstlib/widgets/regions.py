@@ -195,8 +195,15 @@ class Regions(widgets.Accordion):
 
 
 def areas_given(styles, shape):
-    """``(areas, offers)``: regions of a photograph of this shape for each :class:`~nstlib.Style`, and ``{key: Offer}`` of
-    all their pictures but the first."""
+    """What styles given in code ask for.
+
+    Args:
+        styles: list of :class:`~nstlib.Style`.
+        shape: (height, width) of the photograph.
+
+    Returns:
+        ``(areas, offers)``: a region for each, and ``{key: Offer}`` of all their pictures but the first.
+    """
     masks = [None if style.where is None else fitted(style.where, shape) for style in styles]
     rest = np.clip(1 - sum(mask for mask in masks if mask is not None), 0, 1) * np.ones(shape)
     areas, offered = [], {}
