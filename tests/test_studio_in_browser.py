@@ -305,11 +305,11 @@ def test_studio(page, tmp_path):
     expect(panel.control("brush")).to_have_count(2)
     for width in (1500, 800):
         page.set_viewport_size({"width": width, "height": 1400})
-        boxes = (
-            page.locator(".nstlib-panel > .widget-hbox").first.or_(regions).locator(".widget-box, .widget-inline-hbox")
-        )
-        overflowing = boxes.evaluate_all(
-            "boxes => boxes.filter(b => b.scrollWidth > b.clientWidth).map(b => b.innerText)"
+        pickers = page.locator(".nstlib-panel > .widget-hbox").first
+        overflowing = (
+            pickers.or_(regions)
+            .locator(".widget-box, .widget-inline-hbox")
+            .evaluate_all("boxes => boxes.filter(b => b.scrollWidth > b.clientWidth).map(b => b.innerText)")
         )
         assert overflowing == []
         page.screenshot(path=pictures / f"studio_regions_{width}.png")
