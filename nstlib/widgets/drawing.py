@@ -11,6 +11,7 @@ from ..errors import Diverged, InputError
 
 PREVIEW = 768  # pixels of the longer side, at most, that are sent to the browser
 THUMBNAIL = 144  # likewise of a thumbnail, shown at half the size so that it is sharp on fine screens too
+WHOLE = "calc(100% - 4px)"  # of the width that there is, but for the margins of a widget
 
 # Colours are those of the notebook's theme, light or dark. Readouts of SelectionSliders look editable, but a number
 # typed there would be shown without being used.
@@ -38,13 +39,13 @@ TOOLTIP = "tooltip" if hasattr(widgets.DOMWidget, "tooltip") else "description_t
 
 def labelled(text, tooltip=""):
     """Keywords that give a control its label, its tooltip and the width common to all controls."""
-    style, layout = {"description_width": "9em"}, widgets.Layout(width="22.8em", max_width="100%")
+    style, layout = {"description_width": "9em"}, widgets.Layout(width="22.8em", max_width=WHOLE)
     return {"description": text, TOOLTIP: tooltip or text, "style": style, "layout": layout}
 
 
 def narrow(text, tooltip, width="17em", label="4.5em"):
     """Likewise for controls that stand beside each other; a ``label`` of "initial" is as wide as its text."""
-    style, layout = {"description_width": label}, widgets.Layout(width=width, max_width="100%")
+    style, layout = {"description_width": label}, widgets.Layout(width=width, max_width=WHOLE)
     return {**labelled(text, tooltip), "style": style, "layout": layout}
 
 
