@@ -75,7 +75,7 @@ class AreaControls(widgets.HBox):
         tip = f"how much region {area.name} is painted beside the others, 0 for not at all"
         self.weight = slider(area.style.weight, hundredths(0, 305), narrow("weight", tip, "14.5em"))
         tip = f"which layers of the network the style of region {area.name} is for"
-        self.layers = widgets.Dropdown(options=LAYERS, value=area.style.layers or ALL, **narrow("with", tip, "13em"))
+        self.layers = widgets.Dropdown(options=LAYERS, value=area.style.layers or ALL, **narrow("with", tip, "16em"))
         parts = [widgets.HTML(name, layout=widgets.Layout(min_width="6.5em")), self._small]
         layout = widgets.Layout(flex_flow="row wrap", align_items="center")
         super().__init__([*parts, self.style, self.brush, self.weight, self.layers], layout=layout)
