@@ -1344,6 +1344,10 @@ def test_a_snapshot_brings_its_regions_and_protection_back(make_studio, tmp_path
     studio.start()
     assert studio.wait(60)
     np.testing.assert_array_equal(studio.picture, painted)
+    studio.snapshots.choose(1)
+    studio.snapshots.buttons["branch"].click()  # of the same photograph: its regions stay
+    assert studio.wait(60)
+    assert len(studio.regions.rows) == 2
 
 
 def test_another_photograph_has_no_regions_yet(make_studio):

@@ -110,15 +110,13 @@ class Desk:
     def go_back(self, kept):
         """Put back pictures, regions and controls that a :class:`~nstlib.widgets.snapshots.Kept` was painted with."""
         self.choose_photograph(kept)
-        if self.style.chosen is not kept.asked[1]:
-            self.style.choose(*kept.asked[1])
+        _choose_again(self.style, kept.asked[1])
         self.regions.put_back(kept.asked[2])
         self.set_saved(kept.snapshot.settings)
 
     def choose_photograph(self, kept):
         """Choose the one that a :class:`~nstlib.widgets.snapshots.Kept` was painted from."""
-        if self.content.chosen is not kept.asked[0]:
-            self.content.choose(*kept.asked[0])
+        _choose_again(self.content, kept.asked[0])
 
     def _renew(self):
         """Another photograph has other regions, and nothing to paint on from."""
@@ -129,3 +127,10 @@ class Desk:
         """Put back what was moved last."""
         if not self.steering.undo():
             self._say("nothing was moved")
+
+
+def _choose_again(picker, chosen):
+    """Choose a picture once more, unless it still is the one: to choose a photograph clears its regions."""
+    source, name = chosen
+    if picker.source is not source or picker.chosen[1] != name:
+        picker.choose(source, name)
