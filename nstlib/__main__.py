@@ -11,6 +11,7 @@ from .arguments import make_parser
 from .distributed import wait_for_all
 from .errors import InputError
 from .features.ranks import ALONE, INPUT, Elsewhere, RankLost
+from .files import make_folder
 from .images import check_output, load_image, save_image
 from .many import find_contents, is_done, name_outputs, recipe_of, share_of_process
 from .networks.upscale import load_upscaler
@@ -85,10 +86,7 @@ def _paint_all(contents, content, output, force, checkpoint, resume, **options):
     asked = [value for style in options["style"] for value in (style.weight, style.brush, style.layers)]
     asked += [options["regions"], *files_of(options["regions"])]
     recipes = {path: recipe_of([*inputs_of(path, **options), *asked], **chosen) for path in share_of_process(contents)}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {folder}: {error.strerror}") from None
+    make_folder(folder)
     failed = False
     for number, path in enumerate(contents, 1):
         if path not in recipes:

@@ -71,6 +71,14 @@ def written_whole(path):
         part.unlink(missing_ok=True)
 
 
+def make_folder(path):
+    """Make a folder and those above it, unless it is there; raises :class:`InputError` where that cannot be."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {path}: {error.strerror}") from None
+
+
 def shortened(text, longest=100):
     """``text`` for an error message, without its middle if it is long."""
     text = str(text)

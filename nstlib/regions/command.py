@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..checks import whole
 from ..errors import InputError
+from ..files import make_folder
 from ..images import MAX_PIXELS, load_image, save_image
 from .colours import palette, segments
 from .drawn import scribbles
@@ -28,7 +29,7 @@ def check_way(text):
 
 
 def files_of(way):
-    """List of the files that a way reads, or None, beside the pictures."""
+    """List of the files that a way reads beside the pictures; None is no way, and reads none."""
     return [way.removeprefix("scribbles:")] if way and way.startswith("scribbles:") else []
 
 
@@ -106,10 +107,7 @@ def save_masks(styles, photo, folder):
     for path in paths.values():
         if path.exists():
             raise InputError(f"{path} exists already: choose another folder")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {folder}: {error.strerror}") from None
+    make_folder(folder)
     for name, picture in pictures.items():
         save_image(picture, paths[name])
     style = f"STYLE@{paths['1']}" + (f"@of={paths['1-of']}" if "1-of" in paths else "")
